@@ -1,0 +1,1040 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! cpu_opv(2): a vector of operations, run on a chosen CPU atomically with respect to it.
+//!
+//! User space keeps data per CPU so that it needs no atomic instructions and no locks: restartable
+//! sequences (rseq) protect the threads of one CPU from each other. This system call is for everyone
+//! who has to get at such data from elsewhere, or cannot use a restartable sequence.
+//!
+//! # How it works
+//!
+//! 1. Copy the vector in and [validate](Vector::parse) it. User memory is not read twice.
+//! 2. [Pin](Pages::pin) the pages of all operands in the context of the caller. Here, and only
+//!    here, it is decided whether the caller may access them.
+//! 3. [Interrupt](Call::attempt) the target CPU. In the handler, check that all addresses still map
+//!    the pages that were pinned; if so, [run](Vector::run) the operations on the kernel's own
+//!    mapping of them, and abort the restartable sequence that was interrupted, if any.
+//! 4. If a page was replaced meanwhile, nothing has been done yet: start again from 2.
+//!
+//! The check has to be made on the target CPU, with interrupts disabled. A thread that runs there
+//! can write to a page that was never touched, or that is shared after fork(), and so have another
+//! page than the pinned one come to hold its data. Between the check and the last operation it
+//! cannot run:
+//!
+//! ```text
+//!   caller, CPU 0                        thread on CPU 1
+//!
+//!   pin page P of address A
+//!                                        *A = 1; page fault: A maps Q, a copy of P
+//!   smp_call_function_single(1) ------>  <interrupt>
+//!                                        A maps Q, not P: retry
+//!   pin page Q of address A
+//!   smp_call_function_single(1) ------>  <interrupt>
+//!                                        A maps Q: run the vector
+//!                                        </interrupt>
+//! ```
+//!
+//! The pins keep the pages from being reused, and written ones from being shared by fork(). No TLB
+//! is flushed, nothing is allocated and no lock is shared between callers on the ordinary path.
+//!
+//! # Ordering
+//!
+//! `smp_call_function_single()` orders what the caller did before against the vector, and the
+//! vector against what the caller does next. On the target CPU the operations are in program order
+//! with what user space does there before and after. Between operations there is a compiler barrier,
+//! so that user space elsewhere can upgrade it by membarrier(2); a release operation has a full
+//! barrier before it.
+//!
+//! # Locking
+//!
+//! `cpu_hotplug_lock` (read), then `cpu_opv_offline_mutex`; both only if the target is offline, and
+//! with no page fault taken inside.
+
+use core::{
+    mem::{
+        offset_of,
+        size_of, //
+    },
+    ptr,
+};
+use kernel::{
+    bindings,
+    cpu::{
+        self,
+        CpuId, //
+    },
+    error::Error,
+    ffi,
+    interrupt::LocalInterruptDisabled,
+    mm::{
+        user_page::{
+            Access,
+            UserPage, //
+        },
+        Mm, //
+    },
+    page::{
+        Page,
+        RacySlice,
+        PAGE_MASK,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    rseq, smp,
+    sync::{
+        barrier::{
+            barrier,
+            smp_mb,
+            Full, //
+        },
+        Mutex, //
+    },
+    task::{
+        cond_resched,
+        CurrentTask,
+        Task, //
+    },
+    uaccess::{
+        task_size,
+        untagged_addr,
+        UserPtr,
+        UserSlice, //
+    },
+};
+
+const VEC_LEN_MAX: usize = bindings::CPU_OP_VEC_LEN_MAX as usize;
+const VEC_DATA_LEN_MAX: usize = bindings::CPU_OP_VEC_DATA_LEN_MAX as usize;
+const DATA_LEN_MAX: usize = bindings::CPU_OP_DATA_LEN_MAX as usize;
+
+/// Most pages in a vector: each operation has at most two operands, each in at most two pages.
+const PAGES_MAX: usize = VEC_LEN_MAX * 2 * 2;
+
+// An operand, and the buffer for copies that overlap, must not need more pages than that.
+const _: () = assert!(DATA_LEN_MAX <= PAGE_SIZE);
+
+/// `struct cpu_op` without its union: all members of the union have their fields in the same places.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct RawOp {
+    op: i32,
+    len: u32,
+    /// `a`, `dst` or `p`.
+    first: u64,
+    /// `b`, `src` or `count`.
+    second: u64,
+    expect_fault_first: u8,
+    expect_fault_second: u8,
+    _padding: [u8; 6],
+}
+
+const _: () = {
+    assert!(size_of::<RawOp>() == size_of::<bindings::cpu_op>());
+    assert!(offset_of!(RawOp, first) == offset_of!(bindings::cpu_op, u));
+};
+
+// SAFETY: All fields are integers, which have no invalid bit patterns, and there is no padding.
+unsafe impl kernel::transmute::FromBytes for RawOp {}
+
+/// What an operation does. Those with an order have release semantics if it is true.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    CompareEq,
+    CompareNe,
+    Copy { release: bool },
+    Add { count: u64, release: bool },
+}
+
+impl Kind {
+    /// Returns what `raw` asks for, or [`EINVAL`] if its `op` or `len` is bad.
+    fn parse(raw: &RawOp) -> Result<Self> {
+        let kind = match raw.op as ffi::c_uint {
+            bindings::cpu_op_type_CPU_COMPARE_EQ_OP => Kind::CompareEq,
+            bindings::cpu_op_type_CPU_COMPARE_NE_OP => Kind::CompareNe,
+            bindings::cpu_op_type_CPU_MEMCPY_OP => Kind::Copy { release: false },
+            bindings::cpu_op_type_CPU_MEMCPY_RELEASE_OP => Kind::Copy { release: true },
+            bindings::cpu_op_type_CPU_ADD_OP => Kind::Add {
+                count: raw.second,
+                release: false,
+            },
+            bindings::cpu_op_type_CPU_ADD_RELEASE_OP => Kind::Add {
+                count: raw.second,
+                release: true,
+            },
+            _ => return Err(EINVAL),
+        };
+
+        let len_is_valid = match kind {
+            Kind::Add { .. } => matches!(raw.len, 1 | 2 | 4 | 8),
+            _ => raw.len as usize <= DATA_LEN_MAX,
+        };
+        if len_is_valid {
+            Ok(kind)
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    fn is_release(self) -> bool {
+        matches!(
+            self,
+            Kind::Copy { release: true } | Kind::Add { release: true, .. }
+        )
+    }
+}
+
+/// A range of user memory that an operation works on.
+#[derive(Clone, Copy)]
+struct Operand {
+    addr: usize,
+    len: usize,
+    access: Access,
+    expect_fault: bool,
+    /// Which of [`Pages`] hold the beginning and, if it crosses a page, the end of the range.
+    slots: [usize; 2],
+}
+
+impl Operand {
+    /// Returns the operand, or [`EFAULT`] if it does not lie in the caller's address space.
+    fn new(addr: u64, len: usize, access: Access, expect_fault: u8) -> Result<Self> {
+        let addr = untagged_addr(usize::try_from(addr).map_err(|_| EFAULT)?);
+        let limit = task_size();
+        if addr > limit || len > limit - addr {
+            return Err(EFAULT);
+        }
+
+        Ok(Self {
+            addr,
+            len,
+            access,
+            expect_fault: expect_fault != 0,
+            slots: [0; 2],
+        })
+    }
+
+    /// Returns the addresses of the pages that the operand touches: none, one or two.
+    fn pages(&self) -> impl Iterator<Item = usize> {
+        let first = self.addr & PAGE_MASK;
+
+        [
+            (self.len > 0).then_some(first),
+            self.crosses_page().then_some(first + PAGE_SIZE),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn crosses_page(&self) -> bool {
+        (self.addr & !PAGE_MASK) + self.len > PAGE_SIZE
+    }
+}
+
+/// An operation, its arguments checked.
+#[derive(Clone, Copy)]
+struct Op {
+    kind: Kind,
+    /// `a`, `dst` or `p`.
+    first: Operand,
+    /// `b` or `src`.
+    second: Option<Operand>,
+}
+
+impl Op {
+    /// Returns the operation that `raw` describes, or [`EFAULT`] if an operand is out of range.
+    fn parse(kind: Kind, raw: &RawOp) -> Result<Self> {
+        let len = raw.len as usize;
+        let access = match kind {
+            Kind::CompareEq | Kind::CompareNe => Access::Read,
+            Kind::Copy { .. } | Kind::Add { .. } => Access::Write,
+        };
+        let first = Operand::new(raw.first, len, access, raw.expect_fault_first)?;
+        let second = match kind {
+            Kind::Add { .. } => None,
+            _ => Some(Operand::new(
+                raw.second,
+                len,
+                Access::Read,
+                raw.expect_fault_second,
+            )?),
+        };
+
+        Ok(Self {
+            kind,
+            first,
+            second,
+        })
+    }
+
+    fn operands(&self) -> impl Iterator<Item = &Operand> {
+        [Some(&self.first), self.second.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
+    fn operands_mut(&mut self) -> impl Iterator<Item = &mut Operand> {
+        [Some(&mut self.first), self.second.as_mut()]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// A vector of operations, validated.
+struct Vector {
+    ops: [Option<Op>; VEC_LEN_MAX],
+}
+
+impl Vector {
+    /// Validates a vector: all operations and their lengths first, then all addresses.
+    fn parse(raw: &[RawOp]) -> Result<Self> {
+        let mut kinds = [None; VEC_LEN_MAX];
+        let mut sum = 0;
+        for (kind, raw) in kinds.iter_mut().zip(raw) {
+            *kind = Some(Kind::parse(raw)?);
+            sum += raw.len as usize;
+        }
+        if sum > VEC_DATA_LEN_MAX {
+            return Err(EINVAL);
+        }
+
+        let mut ops = [None; VEC_LEN_MAX];
+        for ((op, kind), raw) in ops.iter_mut().zip(kinds.into_iter().flatten()).zip(raw) {
+            *op = Some(Op::parse(kind, raw)?);
+        }
+        Ok(Self { ops })
+    }
+
+    /// Copies a vector of `count` operations in from user space, and validates it.
+    fn read(ptr: UserPtr, count: usize) -> Result<Self> {
+        let mut raw = [RawOp::default(); VEC_LEN_MAX];
+        let raw = raw.get_mut(..count).ok_or(EINVAL)?;
+        let mut reader = UserSlice::new(ptr, count * size_of::<RawOp>()).reader();
+        for op in raw.iter_mut() {
+            *op = reader.read()?;
+        }
+        Self::parse(raw)
+    }
+
+    fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.ops.iter().flatten()
+    }
+}
+
+/// A page that the vector needs, and the page that its address mapped when last pinned.
+struct Slot {
+    addr: usize,
+    access: Access,
+    page: Option<UserPage>,
+}
+
+/// All pages that a vector needs, each once, however many operands are in it.
+struct Pages {
+    slots: [Option<Slot>; PAGES_MAX],
+}
+
+impl Pages {
+    /// Collects the pages that the operands of `vector` are in, and tells the operands which.
+    fn new(vector: &mut Vector) -> Self {
+        let mut pages = Self {
+            slots: [const { None }; PAGES_MAX],
+        };
+        let operands = vector.ops.iter_mut().flatten().flat_map(Op::operands_mut);
+        for operand in operands {
+            let mut slots = [0; 2];
+            for (slot, addr) in slots.iter_mut().zip(operand.pages()) {
+                *slot = pages.find_or_add(addr, operand.access);
+            }
+            operand.slots = slots;
+        }
+        pages
+    }
+
+    fn find_or_add(&mut self, addr: usize, access: Access) -> usize {
+        for (i, slot) in self.slots.iter_mut().enumerate() {
+            match slot {
+                Some(slot) if slot.addr != addr => continue,
+                Some(slot) => {
+                    if access == Access::Write {
+                        slot.access = access;
+                    }
+                }
+                None => {
+                    *slot = Some(Slot {
+                        addr,
+                        access,
+                        page: None,
+                    });
+                }
+            }
+            return i;
+        }
+        // There is a slot for every page that a vector can have.
+        0
+    }
+
+    /// Pins all pages.
+    ///
+    /// On a retry each page is held until its successor is: reclaim must not take back pages that
+    /// are not stale while others are faulted in, or the call might never see all of them mapped.
+    fn pin(&mut self, current: &CurrentTask) -> Result {
+        for slot in self.slots.iter_mut().map_while(Option::as_mut) {
+            slot.page = Some(UserPage::pin(current, slot.addr, slot.access)?);
+        }
+        Ok(())
+    }
+
+    /// Whether all addresses still map the pages that were pinned.
+    fn are_mapped(&self, mm: &Mm, irq: &LocalInterruptDisabled) -> bool {
+        self.slots
+            .iter()
+            .map_while(Option::as_ref)
+            .all(|slot| matches!(&slot.page, Some(page) if page.is_mapped(mm, irq)))
+    }
+
+    fn page(&self, slot: usize) -> Option<&Page> {
+        Some(self.slots.get(slot)?.as_ref()?.page.as_ref()?.as_page())
+    }
+
+    /// Returns where `operand` is in memory, if it has been pinned.
+    fn span(&self, operand: &Operand) -> Option<Span<'_>> {
+        if operand.len == 0 {
+            return Some(Span::EMPTY);
+        }
+        let [head, tail] = operand.slots;
+
+        Span::new(
+            self.page(head)?,
+            self.page(tail)?,
+            operand.addr & !PAGE_MASK,
+            operand.len,
+        )
+    }
+}
+
+/// The bytes of an operand, in one page or two.
+#[derive(Clone, Copy)]
+struct Span<'a> {
+    head: Option<RacySlice<'a>>,
+    tail: Option<RacySlice<'a>>,
+}
+
+impl<'a> Span<'a> {
+    const EMPTY: Self = Self {
+        head: None,
+        tail: None,
+    };
+
+    /// Returns `len` bytes at `offset` in `head`, those that do not fit at the beginning of `tail`.
+    #[inline]
+    fn new(head: &'a Page, tail: &'a Page, offset: usize, len: usize) -> Option<Self> {
+        let in_head = len.min(PAGE_SIZE - offset);
+        let in_tail = len - in_head;
+
+        Some(Self {
+            head: Some(RacySlice::new(head, offset, in_head)?),
+            tail: match in_tail {
+                0 => None,
+                _ => Some(RacySlice::new(tail, 0, in_tail)?),
+            },
+        })
+    }
+
+    #[inline]
+    fn parts(self) -> impl Iterator<Item = RacySlice<'a>> {
+        [self.head, self.tail].into_iter().flatten()
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.parts().map(|part| part.len()).sum()
+    }
+
+    /// Calls `f` with piece after piece of `self` and of `other`, each as long as both are in one
+    /// page, until it returns false or the shorter one ends.
+    #[inline]
+    fn all_pieces(
+        &self,
+        other: &Span<'_>,
+        mut f: impl FnMut(RacySlice<'_>, RacySlice<'_>) -> bool,
+    ) -> bool {
+        let (mut a_parts, mut b_parts) = (self.parts(), other.parts());
+        let (mut a_next, mut b_next) = (a_parts.next(), b_parts.next());
+
+        while let (Some(a), Some(b)) = (a_next, b_next) {
+            let len = a.len().min(b.len());
+            let (a_piece, a_rest) = a.split_at(len);
+            let (b_piece, b_rest) = b.split_at(len);
+            if !f(a_piece, b_piece) {
+                return false;
+            }
+            a_next = if a_rest.len() > 0 {
+                Some(a_rest)
+            } else {
+                a_parts.next()
+            };
+            b_next = if b_rest.len() > 0 {
+                Some(b_rest)
+            } else {
+                b_parts.next()
+            };
+        }
+        true
+    }
+
+    /// Returns the integer in a span of 1, 2, 4 or 8 bytes, loaded in one access if aligned.
+    #[inline]
+    fn load(&self) -> u64 {
+        if let (Some(head), None) = (&self.head, &self.tail) {
+            if let Some(value) = head.load() {
+                return value;
+            }
+        }
+
+        let mut bytes = [0; 8];
+        let mut at = 0;
+        for part in self.parts() {
+            if let Some(dst) = bytes.get_mut(at..) {
+                part.read(dst);
+            }
+            at += part.len();
+        }
+        let [b0, b1, b2, b3, ..] = bytes;
+        match at {
+            1 => b0.into(),
+            2 => u16::from_ne_bytes([b0, b1]).into(),
+            4 => u32::from_ne_bytes([b0, b1, b2, b3]).into(),
+            _ => u64::from_ne_bytes(bytes),
+        }
+    }
+
+    /// Stores `value`, truncated, to a span of 1, 2, 4 or 8 bytes, in one access if aligned.
+    #[inline]
+    fn store(&self, value: u64) {
+        if let (Some(head), None) = (&self.head, &self.tail) {
+            if head.store(value) {
+                return;
+            }
+        }
+
+        let bytes = match self.len() {
+            1 => &(value as u8).to_ne_bytes()[..],
+            2 => &(value as u16).to_ne_bytes()[..],
+            4 => &(value as u32).to_ne_bytes()[..],
+            _ => &value.to_ne_bytes()[..],
+        };
+        let mut at = 0;
+        for part in self.parts() {
+            if let Some(src) = bytes.get(at..) {
+                part.write(src);
+            }
+            at += part.len();
+        }
+    }
+
+    #[inline]
+    fn is_word(&self) -> bool {
+        matches!(self.len(), 1 | 2 | 4 | 8)
+    }
+
+    /// Whether both hold the same bytes.
+    fn equals(&self, other: &Span<'_>) -> bool {
+        if self.is_word() {
+            return self.load() == other.load();
+        }
+        self.all_pieces(other, |a, b| a.equals(&b))
+    }
+
+    /// Copies from `src`, through `buffer` if it [is needed](Self::needs_buffer).
+    fn copy_from(&self, src: &Span<'_>, buffer: Option<&Page>) {
+        if self.is_word() {
+            self.store(src.load());
+            return;
+        }
+        let copy = |dst: &Span<'_>, src: &Span<'_>| {
+            dst.all_pieces(src, |dst, src| {
+                dst.copy_from(&src);
+                true
+            });
+        };
+        match buffer.and_then(|page| Span::new(page, page, 0, self.len())) {
+            Some(buffer) => {
+                copy(&buffer, src);
+                copy(self, &buffer);
+            }
+            None => copy(self, src),
+        }
+    }
+
+    /// Whether a copy from `src` might overwrite bytes before they are read, when it is done piece
+    /// by piece.
+    ///
+    /// The addresses do not tell, as a page can be mapped at more than one.
+    fn needs_buffer(&self, src: &Span<'_>) -> bool {
+        let share_page = self.parts().any(|dst| {
+            src.parts()
+                .any(|src| src.page().as_ptr() == dst.page().as_ptr())
+        });
+
+        share_page && (self.tail.is_some() || src.tail.is_some())
+    }
+}
+
+impl Kind {
+    /// Does the operation. Returns whether the vector goes on.
+    fn run(self, first: &Span<'_>, second: &Span<'_>, buffer: Option<&Page>) -> bool {
+        if self.is_release() {
+            smp_mb(Full);
+        }
+        match self {
+            Kind::CompareEq => return first.equals(second),
+            Kind::CompareNe => return !first.equals(second),
+            Kind::Copy { .. } => first.copy_from(second, buffer),
+            Kind::Add { count, .. } => first.store(first.load().wrapping_add(count)),
+        }
+        true
+    }
+}
+
+impl Vector {
+    /// Whether a copy in the vector needs a buffer of a page.
+    fn needs_buffer(&self, pages: &Pages) -> bool {
+        self.ops().any(|op| {
+            let (Kind::Copy { .. }, Some(src)) = (op.kind, &op.second) else {
+                return false;
+            };
+            let crosses = op.first.crosses_page() || src.crosses_page();
+            crosses
+                && match (pages.span(&op.first), pages.span(src)) {
+                    (Some(dst), Some(src)) => dst.needs_buffer(&src),
+                    _ => false,
+                }
+        })
+    }
+
+    /// Runs the operations on pages that have just been found to be mapped.
+    ///
+    /// Returns 0 if all were run, the 1-based index of the comparison that stopped the vector
+    /// otherwise.
+    fn run(&self, pages: &Pages, buffer: Option<&Page>, _irq: &LocalInterruptDisabled) -> i32 {
+        for (op, index) in self.ops().zip(1..) {
+            let first = pages.span(&op.first);
+            let second = op
+                .second
+                .as_ref()
+                .map_or(Some(Span::EMPTY), |b| pages.span(b));
+
+            if let (Some(first), Some(second)) = (first, second) {
+                if !op.kind.run(&first, &second, buffer) {
+                    return index;
+                }
+            }
+            barrier();
+        }
+        0
+    }
+}
+
+/// A call of cpu_opv(2), its arguments checked.
+struct Call<'a> {
+    current: &'a CurrentTask,
+    cpu: CpuId,
+    vector: &'a Vector,
+}
+
+impl Call<'_> {
+    /// Tries to run the vector. Returns [`None`] if it has to be tried again; nothing was done then.
+    fn attempt(&self, pages: &mut Pages) -> Result<Option<i32>> {
+        match pages.pin(self.current) {
+            Ok(()) => (),
+            Err(ENOMEM) => return Err(ENOMEM),
+            Err(EAGAIN | EINTR | ERESTARTSYS) => return Ok(None),
+            Err(_) => return self.find_fault(),
+        }
+
+        let buffer = if self.vector.needs_buffer(pages) {
+            Some(Page::alloc_page(GFP_KERNEL)?)
+        } else {
+            None
+        };
+
+        let caller: &Task = self.current;
+        let mm: &Mm = self.current.mm().ok_or(EFAULT)?;
+        let (vector, pages, buffer) = (self.vector, &*pages, buffer.as_ref());
+
+        self.call_on_target(|irq| {
+            if !pages.are_mapped(mm, irq) {
+                return None;
+            }
+            let result = vector.run(pages, buffer, irq);
+            // The caller itself is in a system call, and so in no restartable sequence.
+            if !ptr::eq(Task::current_raw(), caller.as_ptr()) {
+                rseq::abort_current(irq);
+            }
+            Some(result)
+        })
+    }
+
+    /// Runs `func` on the target CPU, or in its stead if it is offline.
+    fn call_on_target(
+        &self,
+        func: impl Fn(&LocalInterruptDisabled) -> Option<i32> + Sync,
+    ) -> Result<Option<i32>> {
+        match smp::call_on(self.cpu, |irq| func(irq)) {
+            Err(ENXIO) => (),
+            result => return result,
+        }
+
+        let hotplug = cpu::hotplug_read_lock();
+        if self.cpu.is_online(&hotplug) {
+            return Ok(None);
+        }
+        // SAFETY: The mutex is statically initialized, and lives for ever.
+        let mutex = unsafe { Mutex::<()>::from_raw(&raw mut bindings::cpu_opv_offline_mutex) };
+        let _guard = mutex.lock();
+        smp::call_on(CpuId::current(), |irq| func(irq))
+    }
+
+    /// Finds the first operand that the caller may not access, now that some page could not be
+    /// pinned, and returns its error. If there is none any more the call is to be tried again.
+    fn find_fault(&self) -> Result<Option<i32>> {
+        for operand in self.vector.ops().flat_map(Op::operands) {
+            for addr in operand.pages() {
+                match UserPage::pin(self.current, addr, operand.access) {
+                    Ok(_) => (),
+                    Err(ENOMEM) => return Err(ENOMEM),
+                    Err(EAGAIN | EINTR | ERESTARTSYS) => return Ok(None),
+                    Err(_) if operand.expect_fault => return Err(EAGAIN),
+                    Err(_) => return Err(EFAULT),
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn cpu_opv(ops: UserPtr, cpuopcnt: i32, cpu: i32, flags: i32) -> Result<i32> {
+    match flags as ffi::c_uint {
+        0 => (),
+        bindings::cpu_op_flags_CPU_OP_NR_FLAG => return Ok(bindings::cpu_op_type_NR_CPU_OPS as i32),
+        bindings::cpu_op_flags_CPU_OP_VEC_LEN_MAX_FLAG => return Ok(VEC_LEN_MAX as i32),
+        _ => return Err(EINVAL),
+    }
+
+    let current = current!();
+    let count = usize::try_from(cpuopcnt)?;
+    if count > VEC_LEN_MAX {
+        return Err(EINVAL);
+    }
+    let cpu = CpuId::from_i32(cpu).ok_or(EINVAL)?;
+    if !cpu.is_possible() || !current.may_run_on(cpu) {
+        return Err(EINVAL);
+    }
+
+    let mut vector = Vector::read(ops, count)?;
+    let mut pages = Pages::new(&mut vector);
+    let call = Call {
+        current,
+        cpu,
+        vector: &vector,
+    };
+    loop {
+        if let Some(result) = call.attempt(&mut pages)? {
+            return Ok(result);
+        }
+        if current.signal_pending() {
+            return Err(ERESTARTNOINTR);
+        }
+        cond_resched();
+    }
+}
+
+/// The system call; see `SYSCALL_DEFINE4(cpu_opv)` for its arguments.
+///
+/// # Safety
+///
+/// Always safe to call from a system call.
+// Required to be unsafe due to the `#[export]` annotation.
+#[export]
+pub unsafe extern "C" fn cpu_opv_call(
+    ops: *mut bindings::cpu_op,
+    cpuopcnt: ffi::c_int,
+    cpu: ffi::c_int,
+    flags: ffi::c_int,
+) -> ffi::c_long {
+    cpu_opv(UserPtr::from_ptr(ops.cast()), cpuopcnt, cpu, flags).unwrap_or_else(Error::to_errno)
+        as ffi::c_long
+}
+
+#[cfg(CONFIG_CPU_OPV_KUNIT_TEST)]
+#[kunit_tests(cpu_opv)]
+mod tests {
+    use super::*;
+
+    const EQ: i32 = bindings::cpu_op_type_CPU_COMPARE_EQ_OP as i32;
+    const COPY: i32 = bindings::cpu_op_type_CPU_MEMCPY_OP as i32;
+    const ADD: i32 = bindings::cpu_op_type_CPU_ADD_OP as i32;
+    const NR_OPS: i32 = bindings::cpu_op_type_NR_CPU_OPS as i32;
+
+    fn raw(op: i32, len: u32, first: u64, second: u64) -> RawOp {
+        RawOp {
+            op,
+            len,
+            first,
+            second,
+            ..RawOp::default()
+        }
+    }
+
+    fn parse_error(ops: &[RawOp]) -> Option<Error> {
+        Vector::parse(ops).err()
+    }
+
+    #[test]
+    fn operation_and_length() {
+        let op_error = |op, len| parse_error(&[raw(op, len, 0, 0)]);
+
+        for (op, len, error) in [
+            (-1, 0, Some(EINVAL)),
+            (NR_OPS, 0, Some(EINVAL)),
+            (i32::MIN, 0, Some(EINVAL)),
+        ] {
+            assert_eq!(op_error(op, len), error);
+        }
+        for op in EQ..ADD {
+            assert_eq!(op_error(op, 0), None);
+            assert_eq!(op_error(op, 4096), None);
+            assert_eq!(op_error(op, 4097), Some(EINVAL));
+            assert_eq!(op_error(op, u32::MAX), Some(EINVAL));
+        }
+        for op in ADD..NR_OPS {
+            for len in 0..=16 {
+                let valid = matches!(len, 1 | 2 | 4 | 8);
+                assert_eq!(op_error(op, len).is_none(), valid);
+            }
+            assert_eq!(op_error(op, 4096), Some(EINVAL));
+        }
+    }
+
+    #[test]
+    fn sum_of_lengths() {
+        let with_first = |len| {
+            let add = raw(ADD, 8, 0, 0);
+            parse_error(&[raw(COPY, len, 0, 0), add, add, raw(EQ, 8, 0, 0)])
+        };
+
+        assert_eq!(with_first(4096), None);
+        let long = raw(COPY, 2061, 0, 0);
+        assert_eq!(parse_error(&[long, long]), Some(EINVAL));
+        let fits = raw(COPY, 2060, 0, 0);
+        assert_eq!(parse_error(&[fits, fits]), None);
+        assert_eq!(parse_error(&[fits, fits, raw(ADD, 1, 0, 0)]), Some(EINVAL));
+    }
+
+    #[test]
+    fn address_range() {
+        let limit = task_size() as u64;
+
+        for (addr, len, error) in [
+            (0, 8, None),
+            (limit - 8, 8, None),
+            (limit - 7, 8, Some(EFAULT)),
+            (limit, 0, None),
+            (limit, 1, Some(EFAULT)),
+            (limit + 1, 0, Some(EFAULT)),
+            (u64::MAX, 1, Some(EFAULT)),
+            (u64::MAX, 0, Some(EFAULT)),
+            (u64::MAX - 4095, 4096, Some(EFAULT)),
+        ] {
+            assert_eq!(parse_error(&[raw(EQ, len, addr, 0)]), error);
+            assert_eq!(parse_error(&[raw(COPY, len, 0, addr)]), error);
+        }
+    }
+
+    #[test]
+    fn bad_operation_before_bad_address() {
+        assert_eq!(
+            parse_error(&[raw(EQ, 8, u64::MAX, 0), raw(NR_OPS, 8, 0, 0)]),
+            Some(EINVAL)
+        );
+    }
+
+    #[test]
+    fn page_is_collected_once() -> Result {
+        let page = PAGE_SIZE as u64;
+        let mut vector = Vector::parse(&[
+            raw(EQ, 8, page, page + 64),
+            raw(COPY, 16, 2 * page - 8, 4 * page),
+            raw(ADD, 8, page + 128, 1),
+        ])?;
+        let pages = Pages::new(&mut vector);
+        let mut slots = pages.slots.iter().flatten();
+
+        for (addr, access) in [
+            (page, Access::Write),
+            (2 * page, Access::Write),
+            (4 * page, Access::Read),
+        ] {
+            let slot = slots.next().ok_or(EINVAL)?;
+            assert_eq!(slot.addr as u64, addr);
+            assert!(slot.access == access);
+        }
+        assert!(slots.next().is_none());
+
+        let slots = |op: &Op| op.first.slots;
+        assert!(vector.ops().map(slots).eq([[0, 0], [0, 1], [0, 0]]));
+        Ok(())
+    }
+
+    /// Two pages of known bytes, no two of which are the same within 251.
+    struct Memory {
+        pages: [Page; 2],
+    }
+
+    impl Memory {
+        fn new() -> Result<Self> {
+            let memory = Self {
+                pages: [Page::alloc_page(GFP_KERNEL)?, Page::alloc_page(GFP_KERNEL)?],
+            };
+            for i in 0..2 * PAGE_SIZE {
+                memory.span(i, 1)?.store((i % 251) as u64);
+            }
+            Ok(memory)
+        }
+
+        fn span(&self, offset: usize, len: usize) -> Result<Span<'_>> {
+            let [a, b] = &self.pages;
+            let span = if offset < PAGE_SIZE {
+                Span::new(a, b, offset, len)
+            } else {
+                Span::new(b, b, offset - PAGE_SIZE, len)
+            };
+            span.ok_or(EINVAL)
+        }
+
+        fn byte(&self, offset: usize) -> Result<u8> {
+            Ok(self.span(offset, 1)?.load() as u8)
+        }
+    }
+
+    fn run(kind: Kind, first: Span<'_>, second: Span<'_>) -> Result<bool> {
+        let buffer = if first.needs_buffer(&second) {
+            Some(Page::alloc_page(GFP_KERNEL)?)
+        } else {
+            None
+        };
+        Ok(kind.run(&first, &second, buffer.as_ref()))
+    }
+
+    /// Offsets around which a span of a few bytes is aligned, is not, and crosses a page.
+    fn offsets() -> impl Iterator<Item = usize> {
+        [0..16, PAGE_SIZE - 16..PAGE_SIZE + 8].into_iter().flatten()
+    }
+
+    #[test]
+    fn integers_at_any_alignment() -> Result {
+        let memory = Memory::new()?;
+        let value: u64 = 0xfedc_ba98_7654_3210;
+
+        for len in [1, 2, 4, 8] {
+            let mask = u64::MAX >> (64 - 8 * len);
+            for offset in offsets() {
+                let span = memory.span(offset, len)?;
+                span.store(value);
+                assert_eq!(span.load(), value & mask);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn compare() -> Result {
+        let (a, b) = (Memory::new()?, Memory::new()?);
+
+        assert!(run(Kind::CompareEq, Span::EMPTY, Span::EMPTY)?);
+        assert!(!run(Kind::CompareNe, Span::EMPTY, Span::EMPTY)?);
+        for len in [1, 2, 3, 4, 7, 8, 9, 100, DATA_LEN_MAX] {
+            for offset in [0, 1, 8, 4000] {
+                let (a, b_span) = (a.span(offset, len)?, b.span(offset, len)?);
+                assert!(run(Kind::CompareEq, a, b_span)?);
+                assert!(!run(Kind::CompareNe, a, b_span)?);
+
+                // The last byte counts, and the one after it does not.
+                let last = b.span(offset + len - 1, 1)?;
+                let byte = last.load();
+                last.store(byte ^ 0x80);
+                assert!(!run(Kind::CompareEq, a, b_span)?);
+                assert!(run(Kind::CompareNe, a, b_span)?);
+                last.store(byte);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn copy_that_overlaps() -> Result {
+        let kind = Kind::Copy { release: false };
+
+        for len in [1, 2, 3, 8, 63, 1000, DATA_LEN_MAX] {
+            for (src, dst) in [
+                (0, 0),
+                (8, 9),
+                (9, 8),
+                (100, 4),
+                (PAGE_SIZE - len, PAGE_SIZE - len / 2),
+                (PAGE_SIZE - len / 2, PAGE_SIZE - len),
+            ] {
+                let (memory, before) = (Memory::new()?, Memory::new()?);
+                run(kind, memory.span(dst, len)?, memory.span(src, len)?)?;
+
+                for i in 0..2 * PAGE_SIZE {
+                    let copied = (dst..dst + len).contains(&i);
+                    let from = if copied { i - dst + src } else { i };
+                    assert_eq!(memory.byte(i)?, before.byte(from)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Both operands cross into a page that is mapped twice in a row, as a ring buffer may be.
+    #[test]
+    fn copy_within_a_ring() -> Result {
+        let kind = Kind::Copy { release: true };
+
+        for len in [16, 3000, DATA_LEN_MAX] {
+            for (src, dst) in [(PAGE_SIZE - 8, 500), (500, PAGE_SIZE - 8), (2000, 500)] {
+                let (memory, before) = (Memory::new()?, Memory::new()?);
+                let [page, _] = &memory.pages;
+                let ring = |offset| Span::new(page, page, offset, len).ok_or(EINVAL);
+                run(kind, ring(dst)?, ring(src)?)?;
+
+                for i in 0..len {
+                    let at = (dst + i) % PAGE_SIZE;
+                    let from = (src + i) % PAGE_SIZE;
+                    assert_eq!(memory.byte(at)?, before.byte(from)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn add_wraps() -> Result {
+        let memory = Memory::new()?;
+
+        for release in [false, true] {
+            for len in [1, 2, 4, 8] {
+                let mask = u64::MAX >> (64 - 8 * len);
+                for offset in offsets() {
+                    let span = memory.span(offset, len)?;
+                    let before = memory.span(offset + len, 1)?.load();
+                    span.store(u64::MAX);
+                    for (count, sum) in [(1, 0), (u64::MAX, mask), (0x1_0203, 0x1_0202 & mask)] {
+                        assert!(run(Kind::Add { count, release }, span, Span::EMPTY)?);
+                        assert_eq!(span.load(), sum);
+                    }
+                    assert_eq!(memory.span(offset + len, 1)?.load(), before);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of user memory that are pinned in one context and accessed in another
+ *
+ * To operate on user memory from an interrupt handler, or on another CPU, is
+ * to answer two questions at two times:
+ *
+ *  - May the owner access this address at all? user_page_pin() answers that in
+ *    the owner's context, where protection keys, userfaultfd and the rest of
+ *    the fault path apply, and takes a reference.
+ *
+ *  - Is the page still what the address maps? A fault on another thread, fork()
+ *    or munmap() may have replaced it since. user_page_mapped() answers that
+ *    with interrupts disabled, just before the access. User-space code of the
+ *    CPU that asks cannot run before interrupts are enabled again, so what
+ *    that CPU has stored to the address by then is in the page.
+ */
+
+#include <linux/irqflags.h>
+#include <linux/lockdep.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/pgtable.h>
+#include <linux/user_page.h>
+
+/*
+ * Returns 0 if @page belongs to a mapping, -EFAULT if it is special memory that
+ * a driver mapped, -EAGAIN if it just lost its mapping.
+ */
+static int user_page_check(unsigned long addr, struct page *page, bool write)
+{
+	struct folio *folio = page_folio(page);
+	bool gone;
+
+	if (folio_is_zone_device(folio))
+		return -EFAULT;
+
+	if (likely(READ_ONCE(folio->mapping)))
+		return 0;
+
+	if (is_zero_page(page) || is_huge_zero_folio(folio))
+		return 0;
+
+	/*
+	 * Truncation, and shmem on its way to swap, unmap the page and clear
+	 * folio->mapping under the folio lock. A page that stays mapped without
+	 * them never had an owner.
+	 */
+	folio_lock(folio);
+	local_irq_disable();
+	gone = folio->mapping || folio_test_swapcache(folio) ||
+	       !user_page_mapped(current->mm, addr, page, write);
+	local_irq_enable();
+	folio_unlock(folio);
+
+	return gone ? -EAGAIN : -EFAULT;
+}
+
+/**
+ * user_page_pin() - fault in and pin a page of the current task
+ * @addr: any user address in the page, untagged
+ * @write: whether the page will be written to
+ * @page: where to return the page
+ *
+ * Context: process context; may sleep, and fault the page in.
+ * Return: 0; -EAGAIN if the page changed meanwhile and another try is due;
+ * -EINTR or -ERESTARTSYS if a fatal signal is pending; -ENOMEM; otherwise an
+ * error that says that the task may not access @addr, or that the page is
+ * device memory or has no owner.
+ */
+int user_page_pin(unsigned long addr, bool write, struct page **page)
+{
+	int ret;
+
+	/*
+	 * FOLL_PIN keeps fork() from sharing the page with the child between
+	 * here and the store. Pages that are only read need no more than a
+	 * reference, and FOLL_PIN would unshare them.
+	 *
+	 * Without FOLL_HONOR_NUMA_FAULT a page that is inaccessible for NUMA
+	 * balancing would be returned as it is, and never pass for mapped.
+	 */
+	if (write)
+		ret = pin_user_pages_fast(addr, 1, FOLL_WRITE | FOLL_HONOR_NUMA_FAULT, page);
+	else
+		ret = get_user_pages_fast(addr, 1, FOLL_HONOR_NUMA_FAULT, page);
+	if (ret != 1)
+		return ret < 0 ? ret : -EFAULT;
+
+	ret = user_page_check(addr, *page, write);
+	if (ret)
+		user_page_unpin(*page, write);
+	return ret;
+}
+
+/**
+ * user_page_unpin() - release a page that user_page_pin() returned
+ * @page: the page
+ * @write: as it was pinned; a page pinned for writing is marked dirty
+ *
+ * Context: process context; may sleep if @write.
+ */
+void user_page_unpin(struct page *page, bool write)
+{
+	if (write)
+		unpin_user_pages_dirty_lock(&page, 1, true);
+	else
+		put_page(page);
+}
+
+#define maps_page(level, entry, addr, size, page, write)			\
+	(level##_access_permitted_nopkey(entry, write) &&			\
+	 level##_pfn(entry) + (((addr) & ((size) - 1)) >> PAGE_SHIFT) ==	\
+	 page_to_pfn(page))
+
+/**
+ * user_page_mapped() - whether a user address still maps a pinned page
+ * @mm: the address space in which @page was pinned
+ * @addr: the address through which @page was pinned
+ * @page: the page; the caller holds a reference
+ * @write: whether @addr must map @page writable
+ *
+ * Looks at the page table without locks, on any CPU. That is sound because
+ * with interrupts disabled page tables are not freed: either they are freed by
+ * RCU (MMU_GATHER_RCU_TABLE_FREE), or there is no other CPU to free them.
+ *
+ * Protection keys are not looked at: they are those of the task that
+ * pinned the page, not of the one that happens to run here.
+ *
+ * Context: any context with interrupts disabled.
+ * Return: true if @addr maps @page with the permission asked for. false, for
+ * instance also while the page is being migrated, means that user_page_pin()
+ * has to be asked again.
+ */
+bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
+		      const struct page *page, bool write)
+{
+	pgd_t *pgdp, pgd;
+	p4d_t *p4dp, p4d;
+	pud_t *pudp, pud;
+	pmd_t *pmdp, pmd;
+	pte_t *ptep, pte;
+
+	lockdep_assert_irqs_disabled();
+
+	pgdp = pgd_offset(mm, addr);
+	pgd = pgdp_get(pgdp);
+	if (pgd_none(pgd))
+		return false;
+
+	p4dp = p4d_offset_lockless(pgdp, pgd, addr);
+	p4d = p4dp_get(p4dp);
+	if (!p4d_present(p4d))
+		return false;
+
+	pudp = pud_offset_lockless(p4dp, p4d, addr);
+	pud = pudp_get(pudp);
+	if (!pud_present(pud))
+		return false;
+	if (unlikely(pud_leaf(pud)))
+		return maps_page(pud, pud, addr, PUD_SIZE, page, write);
+
+	pmdp = pmd_offset_lockless(pudp, pud, addr);
+	pmd = pmdp_get_lockless(pmdp);
+	if (!pmd_present(pmd))
+		return false;
+	if (unlikely(pmd_leaf(pmd)))
+		return !pmd_protnone(pmd) &&
+		       maps_page(pmd, pmd, addr, PMD_SIZE, page, write);
+
+	ptep = pte_offset_map(&pmd, addr);
+	if (!ptep)
+		return false;
+	pte = ptep_get_lockless(ptep);
+	pte_unmap(ptep);
+
+	return !pte_protnone(pte) && maps_page(pte, pte, addr, PAGE_SIZE, page, write);
+}
