@@ -10,6 +10,7 @@
 #include <linux/mutex.h>
 #include <linux/syscalls.h>
 
+/* Serializes vectors for CPUs that are offline. */
 DEFINE_MUTEX(cpu_opv_offline_mutex);
 
 /**

@@ -5,7 +5,6 @@
 #include <linux/mutex_types.h>
 #include <uapi/linux/cpu_opv.h>
 
-/* Serializes vectors for CPUs that are offline. */
 extern struct mutex cpu_opv_offline_mutex;
 
 /* The system call, in Rust; see SYSCALL_DEFINE4(cpu_opv). */

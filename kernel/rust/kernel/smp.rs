@@ -2,9 +2,10 @@
 
 //! Calling functions on other CPUs.
 //!
-//! [`call_on()`] interrupts a CPU and has it run a closure in the handler, with interrupts disabled.
-//! While the closure runs, nothing else does on that CPU, so it can work on what belongs to that
-//! CPU without locks. The price is latency for whatever was interrupted: keep such closures short.
+//! [`call_on()`] interrupts a CPU and has it run a closure in the handler, with interrupts
+//! disabled. While the closure runs, nothing else does on that CPU, so it can work on what belongs
+//! to that CPU without locks. The price is latency for whatever was interrupted: keep such closures
+//! short.
 //!
 //! C header: [`include/linux/smp.h`](srctree/include/linux/smp.h)
 

@@ -45,6 +45,35 @@ pub enum Access {
 /// The page stays allocated as long as the value lives, but its content may be changed by anybody
 /// who has it mapped, and the address through which it was pinned may come to map another page.
 ///
+/// # Examples
+///
+/// Store to the memory of the current task, on another CPU:
+///
+/// ```
+/// use kernel::{
+///     cpu::CpuId,
+///     mm::user_page::{Access, UserPage},
+///     page::{RacySlice, PAGE_MASK},
+///     smp,
+///     task::CurrentTask,
+/// };
+///
+/// fn store_byte(current: &CurrentTask, cpu: CpuId, addr: usize, value: u8) -> Result {
+///     let page = UserPage::pin(current, addr, Access::Write)?;
+///     let byte = RacySlice::new(page.as_page(), addr & !PAGE_MASK, 1).ok_or(EFAULT)?;
+///     let mm = current.mm().ok_or(EFAULT)?;
+///
+///     let stored = smp::call_on(cpu, |irq| {
+///         page.is_mapped(mm, irq) && byte.store(value.into())
+///     })?;
+///     if stored {
+///         Ok(())
+///     } else {
+///         Err(EAGAIN)
+///     }
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `page` was pinned through `addr` for `access`, and is valid as long as `self` is.
@@ -109,6 +138,18 @@ impl UserPage {
                 self.access == Access::Write,
             )
         }
+    }
+
+    /// Returns the address that the page was pinned through.
+    #[inline]
+    pub fn addr(&self) -> usize {
+        self.addr
+    }
+
+    /// Returns what the page was pinned for.
+    #[inline]
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// Returns the page.

@@ -20,8 +20,8 @@ use core::ptr;
 ///
 /// - [`load()`](Self::load) and [`store()`](Self::store) access a naturally aligned integer once
 ///   and as a whole (eight bytes on a 32-bit architecture as two integers of four bytes);
-/// - all others copy or compare bytes as `memmove()` and `memcmp()` do, with no promise on what they
-///   see of a write that happens at the same time.
+/// - all others copy or compare bytes as `memmove()` and `memcmp()` do, with no promise on what
+///   they see of a write that happens at the same time.
 ///
 /// None orders anything but accesses to the same address on the same CPU.
 ///
@@ -184,17 +184,19 @@ impl<'a> RacySlice<'a> {
     /// Copies from `src`, which may overlap; as many bytes as the shorter one has.
     #[inline]
     pub fn copy_from(&self, src: &RacySlice<'_>) {
+        let len = self.len.min(src.len);
         let from = src.map();
         let to = self.map();
+        let (dst, src_ptr) = (to.ptr.cast(), from.ptr.cast::<c_void>());
 
-        // SAFETY: By the type invariants of `Mapped`. `memmove()` is C: that the bytes may change
-        // meanwhile affects but which ones are copied.
+        // SAFETY: By the type invariants of `Mapped`. These functions are C: that the bytes may
+        // change meanwhile affects but which ones are copied. Different pages do not overlap.
         unsafe {
-            bindings::memmove(
-                to.ptr.cast(),
-                from.ptr.cast::<c_void>(),
-                self.len.min(src.len),
-            );
+            if ptr::eq(self.page.as_ptr(), src.page.as_ptr()) {
+                bindings::memmove(dst, src_ptr, len);
+            } else {
+                bindings::memcpy(dst, src_ptr, len);
+            }
         }
     }
 

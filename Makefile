@@ -1,0 +1,39 @@
+# The front door. Everything is done by the scripts in ci/, in a cache outside of this directory.
+
+# ARCH=NAME       architecture of ci/arch/ (x86_64)
+# KDIR=DIRECTORY  your own Linux source, which is not changed; else one is downloaded
+export ARCH KDIR
+
+.PHONY: help run test boot kernel image patches lint bisectable clean
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo; sed -nE 's/^# ([A-Z]+=)/  \1/p' $(MAKEFILE_LIST)
+
+run: ## boot the patched kernel in QEMU and run a demonstration in it
+	@ci/run
+
+test: ## check everything: series, crates, selftests in the booted kernel
+	@ci/test
+
+boot: ## a shell in the patched kernel (through virtme-ng if it is installed)
+	@ci/boot
+
+kernel: ## build the patched kernel
+	@ci/setup && ci/kernel
+
+image: ## the same, and print the path of its image (with make -s: nothing else)
+	@ci/image
+
+patches: ## write the series in patches/ from the sources
+	@ci/setup && ci/patches
+
+lint: ## the quick part of the test: series, formatting, lints
+	@ci/test series style
+
+bisectable: ## build each commit of the series, with CONFIG_CPU_OPV on and off (long)
+	@ci/setup && ci/bisectable
+
+clean: ## remove what was built; downloads stay
+	@ci/clean

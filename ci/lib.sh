@@ -1,0 +1,121 @@
+# shellcheck shell=bash
+# What the scripts share: paths, messages, long commands. Sourced first by each of them.
+
+set -euo pipefail
+
+# A script dies with the one that started it, so ending any of them ends all that it started.
+if [ "${CPU_OPV_TIED-}" != $$ ]; then
+	CPU_OPV_TIED=$$ exec setpriv --pdeathsig TERM -- "$BASH" "$0" "$@"
+fi
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CI=$ROOT/ci
+
+# What a caller's make, cargo or git hook left in the environment is not for ours.
+# shellcheck disable=SC2046
+unset MAKEFLAGS MFLAGS MAKELEVEL KBUILD_OUTPUT CROSS_COMPILE \
+	$(compgen -e | grep -E '^(CARGO_(BUILD|TARGET|ENCODED)|RUSTC|RUSTFLAGS|RUSTDOCFLAGS|GIT_)')
+export LC_ALL=C.UTF-8
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "cpu_opv: $*"; exit 1; }
+
+# Names of the files of a kind, for tables and messages: names_of DIR SUFFIX
+names_of() { (cd "$1" && for f in *"$2"; do printf '%s ' "${f%"$2"}"; done); }
+
+# shellcheck source=versions
+. "$CI/versions"
+
+CACHE=${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/cpu-opv}
+case $CACHE in
+*[[:space:]:]*) die "the cache $CACHE has a space or colon in its path, which make cannot build in; set CPU_OPV_CACHE" ;;
+/*) ;;
+*) CACHE=$PWD/$CACHE ;;
+esac
+mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
+
+ARCH=${ARCH:-x86_64}
+[ -f "$CI/arch/$ARCH.sh" ] || die "no architecture '$ARCH' here; there is: $(names_of "$CI/arch" .sh)"
+# shellcheck source=arch/x86_64.sh
+. "$CI/arch/$ARCH.sh"
+
+# The pristine kernel, and where all that is made from it goes.
+if [ -n "${KDIR-}" ]; then
+	[ -d "$KDIR" ] || die "KDIR=$KDIR is no directory"
+	SRC=$(cd "$KDIR" && pwd)
+	WORK=$CACHE/kdir-$(printf '%s' "$SRC" | sha256sum | cut -c1-12)
+else
+	SRC=$CACHE/linux
+	WORK=$CACHE/default
+fi
+REPO=$WORK/series		# git repository of the series: only the files that it touches
+TREE=$WORK/tree			# patched kernel source
+BUILD=$WORK/build/$ARCH		# kernel build
+IMAGE=$BUILD/$image
+PROGRAMS=$WORK/programs/$ARCH	# what goes into the guest
+CARGO=$CACHE/cargo		# build directory of the crates
+LOGS=$CACHE/logs/$ARCH
+export CARGO_TARGET_DIR=$CARGO LIBCLANG_PATH=/usr/lib/llvm-$LLVM/lib RUSTC=/usr/bin/rustc
+# Debian's tools before those of rustup or pyenv.
+PATH=$CACHE/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
+
+# One run at a time: two would trample each other's builds. Scripts started by the holder inherit the lock.
+lock() {
+	[ -z "${CPU_OPV_LOCKED-}" ] || return 0
+	exec 9>>"$CACHE/lock"
+	if ! flock -n 9; then
+		say "another run works in $CACHE; waiting for it to end"
+		flock 9
+	fi
+	export CPU_OPV_LOCKED=1
+}
+
+# need_space GIB WHAT
+need_space() {
+	local free
+	free=$(df --output=avail -B1G "$CACHE" | tail -n 1)
+	[ "$free" -ge "$1" ] || die "$2 needs $1 GiB, $CACHE has ${free// /} GiB free; free some or set CPU_OPV_CACHE"
+}
+
+kernel_version() { # of the tree $1
+	awk '/^(VERSION|PATCHLEVEL|SUBLEVEL) = /{v[$1]=$3} {if (/^NAME/) exit}
+		END{print v["VERSION"] "." v["PATCHLEVEL"] "." v["SUBLEVEL"]}' "$1/Makefile"
+}
+
+# Shows that WHAT goes on: one changing line on a terminal, else a line now and then.
+# With LINES_IN_ALL, says how far it is.
+show_progress() { # WHAT LOG
+	local seconds=0 line
+	while sleep 1 && kill -0 $$ 2>/dev/null; do
+		seconds=$((seconds + 1))
+		line="$1: $seconds s, $(wc -l <"$2")${LINES_IN_ALL:+ of about $LINES_IN_ALL} lines, $(tail -n 1 "$2" | cut -c1-70)"
+		if [ -t 2 ]; then
+			printf '\r\033[K%s' "$line" >&2
+		elif [ $((seconds % 20)) = 0 ]; then
+			say "$line"
+		fi
+	done
+}
+
+# watched WHAT LOG CMD...: runs a long command, or a function, with its output in LOG and shows that it goes on.
+watched() {
+	local what=$1 log=$2 watcher status=0
+	shift 2
+	[ "$(type -t "$1")" = function ] || set -- setpriv --pdeathsig TERM -- "$@"
+	mkdir -p "${log%/*}"
+	: >"$log"
+	show_progress "$what" "$log" 9>&- &
+	watcher=$!
+	"$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
+	kill $watcher
+	wait $watcher 2>/dev/null || true
+	[ ! -t 2 ] || printf '\r\033[K' >&2
+	return $status
+}
+
+# The same, for a command without which nothing can go on.
+logged() {
+	watched "$@" && return
+	tail -n "${TAIL:-30}" "$2" >&2
+	die "$1 failed; all of it: $2"
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vector of limited length that allocates nothing.
+
+use core::{
+    mem::MaybeUninit,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+    ptr, //
+};
+
+/// A vector that holds up to `N` elements in place.
+///
+/// For short lists of known limit, on the stack of code that must not allocate, or that is too hot
+/// to. Unlike an array of [`Option`]s it costs nothing for elements that are not there, neither to
+/// make nor to drop.
+///
+/// Everything that slices can do is available through [`Deref`].
+///
+/// # Invariants
+///
+/// The first `len` elements of `elements` are initialized, and `len <= N`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::array_vec::ArrayVec;
+///
+/// let mut squares = ArrayVec::<u32, 3>::new();
+/// for i in 1..=3 {
+///     assert!(squares.push(i * i).is_ok());
+/// }
+/// assert_eq!(squares.push(16), Err(16));
+///
+/// squares[0] += 1;
+/// assert_eq!(squares.iter().sum::<u32>(), 2 + 4 + 9);
+/// assert_eq!(squares.len(), 3);
+/// ```
+pub struct ArrayVec<T, const N: usize> {
+    elements: [MaybeUninit<T>; N],
+    len: usize,
+}
+
+impl<T, const N: usize> ArrayVec<T, N> {
+    /// Creates a vector without elements.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        // INVARIANT: There are no elements.
+        Self {
+            elements: [const { MaybeUninit::uninit() }; N],
+            len: 0,
+        }
+    }
+
+    /// Appends an element, or returns it as an error if there is no room.
+    #[inline]
+    pub fn push(&mut self, element: T) -> Result<(), T> {
+        match self.elements.get_mut(self.len) {
+            Some(free) => {
+                free.write(element);
+                // INVARIANT: The element was just initialized, and there is one with this index.
+                self.len += 1;
+                Ok(())
+            }
+            None => Err(element),
+        }
+    }
+}
+
+impl<T, const N: usize> Default for ArrayVec<T, N> {
+    #[inline]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, const N: usize> Deref for ArrayVec<T, N> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: By the type invariants, these elements are initialized.
+        unsafe { core::slice::from_raw_parts(self.elements.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T, const N: usize> DerefMut for ArrayVec<T, N> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: By the type invariants, these elements are initialized.
+        unsafe { core::slice::from_raw_parts_mut(self.elements.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl<T, const N: usize> Drop for ArrayVec<T, N> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, these elements are initialized; they are not used again.
+        unsafe { ptr::drop_in_place(&mut **self) }
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * cpu_opv(2) aimed at an offline CPU: the vector runs elsewhere, with the
+ * callers for that CPU still excluding each other. Takes the last CPU offline.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+
+#define MAX_THREADS	8
+#define RUN_USEC	200000
+#define NR_TOGGLES	2
+
+FIXTURE(offline)
+{
+	int cpu;
+	__u64 counter;
+	__u64 *page;
+	atomic_bool stop;
+};
+
+static int set_online(int cpu, bool online)
+{
+	char path[64];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, online ? "1" : "0", 1) != 1)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+FIXTURE_SETUP(offline)
+{
+	int ret;
+
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	if (nr_cpus() < 2)
+		SKIP(return, ONE_CPU);
+	self->page = map_pages(1);
+	ASSERT_TRUE(self->page != MAP_FAILED);
+	self->cpu = nth_cpu(nr_cpus() - 1);
+	ret = set_online(self->cpu, false);
+	if (ret)
+		SKIP(return, "cannot take CPU %d offline: %s", self->cpu,
+		     strerror(-ret));
+}
+
+/* In the parent: the CPU is to come back however the test ends. */
+FIXTURE_TEARDOWN_PARENT(offline)
+{
+	EXPECT_EQ(0, set_online(self->cpu, true));
+}
+
+TEST_F(offline, runs)
+{
+	__u64 seen = 0, *page = self->page;
+	struct cpu_op ops[] = {
+		op_copy(page + 1, page, sizeof(*page)),
+		op_add(page, 42, sizeof(*page)),
+		op_copy_release(&seen, page, sizeof(*page)),
+		op_ne(page, page + 1, sizeof(*page)),
+	};
+
+	EXPECT_EQ(0, cpu_opv(ops, 4, self->cpu, 0));
+	EXPECT_EQ(42, *page);
+	EXPECT_EQ(42, seen);
+	EXPECT_EQ(0, cpu_opv(NULL, 0, self->cpu, 0));
+}
+
+TEST_F(offline, stopped)
+{
+	struct cpu_op ops[] = {
+		op_add(&self->counter, 1, sizeof(self->counter)),
+		op_eq(&self->counter, self->page, sizeof(self->counter)),
+		op_add(&self->counter, 1, sizeof(self->counter)),
+	};
+
+	EXPECT_EQ(2, cpu_opv(ops, 3, self->cpu, 0));
+	EXPECT_EQ(1, self->counter);
+}
+
+TEST_F(offline, fails)
+{
+	struct cpu_op ops[] = {
+		op_add(&self->counter, 1, sizeof(self->counter)),
+		op_copy(self->page, NULL, 8),
+	};
+
+	EXPECT_EQ(-EFAULT, cpu_opv(ops, 2, self->cpu, 0));
+	ops[1].u.memcpy_op.expect_fault_src = 1;
+	EXPECT_EQ(-EAGAIN, cpu_opv(ops, 2, self->cpu, 0));
+	ops[1].op = NR_CPU_OPS;
+	EXPECT_EQ(-EINVAL, cpu_opv(ops, 2, self->cpu, 0));
+	EXPECT_EQ(0, self->counter);
+}
+
+/* Still by the mask, of which an offline CPU is no part for a pinned thread. */
+TEST_F(offline, not_allowed)
+{
+	ASSERT_EQ(0, pin_to(nth_cpu(0)));
+	EXPECT_EQ(-EINVAL, cpu_opv(NULL, 0, self->cpu, 0));
+}
+
+struct worker {
+	FIXTURE_DATA(offline) *self;
+	pthread_t thread;
+	__u64 done;
+	int error;
+};
+
+static void *increment_until_stopped(void *arg)
+{
+	struct worker *w = arg;
+	char scratch[4096];
+
+	while (!w->self->stop && !w->error) {
+		int ret = long_increment(&w->self->counter, scratch,
+					 w->self->cpu);
+
+		w->done += !ret;
+		if (ret < 0)
+			w->error = ret;
+	}
+	return NULL;
+}
+
+/* Threads increment all the while that the caller makes the CPU come and go. */
+static void increment_while_toggling(struct __test_metadata *_metadata,
+				     FIXTURE_DATA(offline) *self, int toggles)
+{
+	int n, nr = nr_cpus() + 1 < MAX_THREADS ? nr_cpus() + 1 : MAX_THREADS;
+	struct worker workers[MAX_THREADS] = {};
+	__u64 done = 0;
+
+	for (n = 0; n < nr; n++) {
+		workers[n].self = self;
+		ASSERT_EQ(0, pthread_create(&workers[n].thread, NULL,
+					    increment_until_stopped,
+					    &workers[n]));
+	}
+	usleep(RUN_USEC);
+	for (n = 0; n < toggles; n++) {
+		EXPECT_EQ(0, set_online(self->cpu, true));
+		usleep(RUN_USEC / 10);
+		EXPECT_EQ(0, set_online(self->cpu, false));
+		usleep(RUN_USEC / 10);
+	}
+	self->stop = true;
+	for (n = 0; n < nr; n++) {
+		ASSERT_EQ(0, pthread_join(workers[n].thread, NULL));
+		EXPECT_EQ(0, workers[n].error);
+		done += workers[n].done;
+	}
+	EXPECT_NE(0, done);
+	EXPECT_EQ(done, self->counter);
+}
+
+TEST_F(offline, callers_exclude_each_other)
+{
+	increment_while_toggling(_metadata, self, 0);
+}
+
+TEST_F(offline, comes_and_goes)
+{
+	increment_while_toggling(_metadata, self, NR_TOGGLES);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Signals that arrive while cpu_opv(2) runs, and while it has to retry: they
+ * are handled, and the call is never seen to have been interrupted. A fatal
+ * one ends it.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/time.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+
+#define INTERVAL_USEC	500
+#define RUN_USEC	100000
+
+static atomic_int nr_signals;
+
+static void count_signal(int sig)
+{
+	nr_signals++;
+}
+
+FIXTURE(signal_storm)
+{
+	__u64 *counter;		/* in shared memory: page tables may forget it */
+	int cpu;
+	pthread_t zapper;
+	atomic_bool stop;
+};
+
+FIXTURE_VARIANT(signal_storm)
+{
+	int sa_flags;
+	bool zap;		/* make the call retry */
+};
+
+FIXTURE_VARIANT_ADD(signal_storm, restart)
+{
+	.sa_flags = SA_RESTART,
+};
+
+FIXTURE_VARIANT_ADD(signal_storm, no_restart)
+{
+	.sa_flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(signal_storm, restart_and_retry)
+{
+	.sa_flags = SA_RESTART,
+	.zap = true,
+};
+
+FIXTURE_VARIANT_ADD(signal_storm, no_restart_and_retry)
+{
+	.sa_flags = 0,
+	.zap = true,
+};
+
+/* Makes page table entries vanish, not the memory that they lead to. */
+static void *zap(void *arg)
+{
+	FIXTURE_DATA(signal_storm) *self = arg;
+
+	while (!self->stop)
+		madvise(self->counter, page_size(), MADV_DONTNEED);
+	return NULL;
+}
+
+static void set_timer(long usec)
+{
+	struct itimerval interval = {
+		.it_interval.tv_usec = usec,
+		.it_value.tv_usec = usec,
+	};
+
+	setitimer(ITIMER_REAL, &interval, NULL);
+}
+
+FIXTURE_SETUP(signal_storm)
+{
+	struct sigaction action = {
+		.sa_handler = count_signal,
+		.sa_flags = variant->sa_flags,
+	};
+	sigset_t alarm;
+
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	self->cpu = aim(nr_cpus() > 1);
+	ASSERT_LE(0, self->cpu);
+	self->counter = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE(self->counter != MAP_FAILED);
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	if (variant->zap) {
+		/* All signals are for the caller. */
+		sigemptyset(&alarm);
+		sigaddset(&alarm, SIGALRM);
+		ASSERT_EQ(0, pthread_sigmask(SIG_BLOCK, &alarm, NULL));
+		ASSERT_EQ(0, pthread_create(&self->zapper, NULL, zap, self));
+		ASSERT_EQ(0, pthread_sigmask(SIG_UNBLOCK, &alarm, NULL));
+	}
+}
+
+FIXTURE_TEARDOWN(signal_storm)
+{
+	self->stop = true;
+	set_timer(0);
+	if (variant->zap)
+		pthread_join(self->zapper, NULL);
+}
+
+/* Each call adds exactly once, as often as it had to start over. */
+TEST_F(signal_storm, is_not_seen)
+{
+	struct cpu_op add = op_add(self->counter, 1, sizeof(*self->counter));
+	long long end = now_usec() + RUN_USEC;
+	__u64 done = 0;
+
+	set_timer(INTERVAL_USEC);
+	while (now_usec() < end) {
+		ASSERT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
+		done++;
+	}
+	set_timer(0);
+	EXPECT_EQ(done, *self->counter);
+	EXPECT_LT(0, atomic_load(&nr_signals));
+}
+
+/* Nor is it when the call has something else to say. */
+TEST_F(signal_storm, keeps_results)
+{
+	__u64 other = 1;
+	struct cpu_op stops = op_eq(self->counter, &other, sizeof(other));
+	struct cpu_op faults = op_copy(NULL, self->counter, sizeof(other));
+	struct cpu_op retries = faults;
+	long long end = now_usec() + RUN_USEC;
+
+	retries.u.memcpy_op.expect_fault_dst = 1;
+	set_timer(INTERVAL_USEC);
+	while (now_usec() < end) {
+		ASSERT_EQ(1, cpu_opv(&stops, 1, self->cpu, 0));
+		ASSERT_EQ(-EFAULT, cpu_opv(&faults, 1, self->cpu, 0));
+		ASSERT_EQ(-EAGAIN, cpu_opv(&retries, 1, self->cpu, 0));
+	}
+	set_timer(0);
+	EXPECT_LT(0, atomic_load(&nr_signals));
+}
+
+/* A child that does nothing but call is killed at once. */
+TEST_F(signal_storm, fatal_signal)
+{
+	struct cpu_op add = op_add(self->counter, 1, sizeof(*self->counter));
+	pid_t pid = fork();
+	int status;
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		while (!cpu_opv(&add, 1, self->cpu, 0))
+			;
+		_exit(1);
+	}
+	/* The counter is shared with the child. */
+	while (!*self->counter && !waitpid(pid, &status, WNOHANG))
+		;
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGKILL, WTERMSIG(status));
+}
+
+TEST_HARNESS_MAIN
