@@ -192,21 +192,24 @@ struct Operand {
 }
 
 impl Operand {
-    /// Returns the operand, or [`EFAULT`] if it does not lie in the caller's address space.
-    fn new(addr: u64, len: u32, access: Access, expect_fault: u8) -> Result<Self> {
-        let addr = untagged_addr(usize::try_from(addr).map_err(|_| EFAULT)?);
-        let limit = task_size();
-        if addr > limit || len as usize > limit - addr {
-            return Err(EFAULT);
-        }
-
-        Ok(Self {
-            addr,
+    fn new(addr: u64, len: u32, access: Access, expect_fault: u8) -> Self {
+        Self {
+            // What does not fit into an address is no better than what is out of range.
+            addr: usize::try_from(addr).unwrap_or(usize::MAX),
             len,
             access,
             expect_fault: expect_fault != 0,
             slots: [0; 2],
-        })
+        }
+    }
+
+    /// Fails with [`EFAULT`] unless the operand lies in the caller's address space, below `limit`.
+    fn check_range(&mut self, limit: usize) -> Result {
+        self.addr = untagged_addr(self.addr);
+        if self.addr > limit || self.len() > limit - self.addr {
+            return Err(EFAULT);
+        }
+        Ok(())
     }
 
     /// Returns the addresses of the pages that the operand touches: none, one or two.
@@ -245,15 +248,22 @@ struct Op {
 }
 
 impl Op {
-    /// Returns the operation that `raw` describes, or [`EFAULT`] if an operand is out of range.
-    fn parse(kind: Kind, raw: &RawOp) -> Result<Self> {
-        let first = |access| Operand::new(raw.first, raw.len, access, raw.expect_fault_first);
-        let second = || Operand::new(raw.second, raw.len, Access::Read, raw.expect_fault_second);
-
-        let (first, second) = match kind {
-            Kind::CompareEq | Kind::CompareNe => (first(Access::Read)?, Some(second()?)),
-            Kind::Copy { .. } => (first(Access::Write)?, Some(second()?)),
-            Kind::Add { .. } => (first(Access::Write)?, None),
+    /// Returns the operation that `raw` describes, or [`EINVAL`] if its `op` or `len` is bad.
+    fn parse(raw: &RawOp) -> Result<Self> {
+        let kind = Kind::parse(raw)?;
+        let access = match kind {
+            Kind::CompareEq | Kind::CompareNe => Access::Read,
+            Kind::Copy { .. } | Kind::Add { .. } => Access::Write,
+        };
+        let first = Operand::new(raw.first, raw.len, access, raw.expect_fault_first);
+        let second = match kind {
+            Kind::Add { .. } => None,
+            _ => Some(Operand::new(
+                raw.second,
+                raw.len,
+                Access::Read,
+                raw.expect_fault_second,
+            )),
         };
 
         Ok(Self {
@@ -269,10 +279,10 @@ impl Op {
             .flatten()
     }
 
-    fn operands_mut(&mut self) -> impl Iterator<Item = &mut Operand> {
-        [Some(&mut self.first), self.second.as_mut()]
-            .into_iter()
-            .flatten()
+    #[inline(always)]
+    fn for_operands(&mut self, mut f: impl FnMut(&mut Operand) -> Result) -> Result {
+        f(&mut self.first)?;
+        self.second.as_mut().map_or(Ok(()), f)
     }
 }
 
@@ -287,18 +297,17 @@ impl Vector {
     fn parse(&mut self, raw: &[RawOp]) -> Result {
         let mut sum = 0;
         for raw in raw {
-            Kind::parse(raw)?;
+            self.ops.push(Op::parse(raw)?).map_err(|_| EINVAL)?;
             sum += raw.len as usize;
         }
         if sum > VEC_DATA_LEN_MAX {
             return Err(EINVAL);
         }
 
-        for raw in raw {
-            let op = Op::parse(Kind::parse(raw)?, raw)?;
-            self.ops.push(op).map_err(|_| EINVAL)?;
-        }
-        Ok(())
+        let limit = task_size();
+        self.ops
+            .iter_mut()
+            .try_for_each(|op| op.for_operands(|operand| operand.check_range(limit)))
     }
 
     /// Copies a vector of `count` operations in from user space, and validates it.
@@ -326,36 +335,43 @@ struct Pages {
 
 impl Pages {
     /// Collects the pages that the operands of `vector` are in, and tells the operands which.
-    fn collect(&mut self, vector: &mut Vector) {
-        for operand in vector.ops.iter_mut().flat_map(Op::operands_mut) {
-            let mut slots = operand.slots;
-            for (slot, addr) in slots.iter_mut().zip(operand.pages()) {
-                *slot = self.find_or_add(addr, operand.access);
-            }
-            operand.slots = slots;
-        }
+    fn collect(&mut self, vector: &mut Vector) -> Result {
+        vector.ops.iter_mut().try_for_each(|op| {
+            op.for_operands(|operand| {
+                let page = operand.addr & PAGE_MASK;
+                if operand.len > 0 {
+                    operand.slots = [self.find_or_add(page, operand.access)?; 2];
+                }
+                if operand.crosses_page() {
+                    let next = self.find_or_add(page + PAGE_SIZE, operand.access)?;
+                    operand.slots[1] = next;
+                }
+                Ok(())
+            })
+        })
     }
 
     /// Returns the slot of the page at `page_addr`, which `page_access` is wanted to.
-    fn find_or_add(&mut self, page_addr: usize, page_access: Access) -> u8 {
+    fn find_or_add(&mut self, page_addr: usize, page_access: Access) -> Result<u8> {
         for (slot, index) in self.slots.iter_mut().zip(0..) {
             match slot {
                 Slot::Wanted { addr, access } if *addr == page_addr => {
                     if page_access == Access::Write {
                         *access = page_access;
                     }
-                    return index;
+                    return Ok(index);
                 }
                 _ => (),
             }
         }
+        let index = self.slots.len() as u8;
         let slot = Slot::Wanted {
             addr: page_addr,
             access: page_access,
         };
         // There is room for every page that a vector can have.
-        let _ = self.slots.push(slot);
-        (self.slots.len() - 1) as u8
+        self.slots.push(slot).map_err(|_| EINVAL)?;
+        Ok(index)
     }
 
     /// Pins all pages.
@@ -724,7 +740,7 @@ fn cpu_opv(ops: UserPtr, cpuopcnt: i32, cpu: i32, flags: i32) -> Result<i32> {
     let mut vector = Vector::default();
     vector.read(ops, count)?;
     let mut pages = Pages::default();
-    pages.collect(&mut vector);
+    pages.collect(&mut vector)?;
     let call = Call {
         current,
         cpu,
@@ -861,7 +877,7 @@ mod tests {
             raw(ADD, 8, page + 128, 1),
         ])?;
         let mut pages = Pages::default();
-        pages.collect(&mut vector);
+        pages.collect(&mut vector)?;
         let mut slots = pages.slots.iter();
 
         for wanted in [

@@ -109,10 +109,12 @@ void user_page_unpin(struct page *page, bool write)
 		put_page(page);
 }
 
-#define maps_page(level, entry, addr, size, page, write)			\
-	(level##_access_permitted_nopkey(entry, write) &&			\
-	 level##_pfn(entry) + (((addr) & ((size) - 1)) >> PAGE_SHIFT) ==	\
-	 page_to_pfn(page))
+/* Whether @addr is in @page if an entry for @size bytes maps them to @pfn. */
+static bool is_in_page(unsigned long addr, const struct page *page,
+		       unsigned long pfn, unsigned long size)
+{
+	return pfn + ((addr & (size - 1)) >> PAGE_SHIFT) == page_to_pfn(page);
+}
 
 /**
  * user_page_mapped() - whether a user address still maps a pinned page
@@ -159,7 +161,8 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 	if (!pud_present(pud))
 		return false;
 	if (unlikely(pud_leaf(pud)))
-		return maps_page(pud, pud, addr, PUD_SIZE, page, write);
+		return pud_access_permitted_nopkey(pud, write) &&
+		       is_in_page(addr, page, pud_pfn(pud), PUD_SIZE);
 
 	pmdp = pmd_offset_lockless(pudp, pud, addr);
 	pmd = pmdp_get_lockless(pmdp);
@@ -167,7 +170,8 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		return false;
 	if (unlikely(pmd_leaf(pmd)))
 		return !pmd_protnone(pmd) &&
-		       maps_page(pmd, pmd, addr, PMD_SIZE, page, write);
+		       pmd_access_permitted_nopkey(pmd, write) &&
+		       is_in_page(addr, page, pmd_pfn(pmd), PMD_SIZE);
 
 	ptep = pte_offset_map(&pmd, addr);
 	if (!ptep)
@@ -175,5 +179,6 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 	pte = ptep_get_lockless(ptep);
 	pte_unmap(ptep);
 
-	return !pte_protnone(pte) && maps_page(pte, pte, addr, PAGE_SIZE, page, write);
+	return !pte_protnone(pte) && pte_access_permitted_nopkey(pte, write) &&
+	       is_in_page(addr, page, pte_pfn(pte), PAGE_SIZE);
 }
