@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a thread wrote on the target CPU is seen by cpu_opv(2), and what
+ * cpu_opv(2) wrote is seen by the thread, although the thread keeps giving the
+ * address another page: also right after the call has looked which one it is.
+ *
+ * As no vector runs between two instructions of a thread on the target CPU
+ * that find "runs" unchanged, the thread can tell what it must find.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+
+#define RUN_USEC	200000
+#define MIN_PAGES	20	/* on a slow machine */
+#define LOOKS		4	/* at each page */
+
+/* In the page that changes. */
+struct page {
+	atomic_ulong adds;	/* by vectors */
+	atomic_ulong turn;	/* by the thread, whose first touch it is */
+};
+
+FIXTURE(stale)
+{
+	struct page *page;
+	atomic_ulong runs;	/* of the vector */
+	atomic_ulong seen;	/* value of turn that it found */
+	int cpu;		/* the target */
+	pthread_t thread;
+	atomic_int pages;
+	atomic_bool stop;
+	int (*renew)(void *page);
+	bool adds;
+	const char *error;
+};
+
+FIXTURE_VARIANT(stale)
+{
+	/* Gives the address another page; 0 or -errno. */
+	int (*renew)(void *page);
+	bool adds;		/* or does the vector only read? */
+};
+
+static int drop(void *page)
+{
+	return madvise(page, page_size(), MADV_DONTNEED) ? -errno : 0;
+}
+
+static int remap(void *page)
+{
+	return mmap(page, page_size(), PROT_READ | PROT_WRITE, MAP_FIXED |
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == page ? 0 : -errno;
+}
+
+FIXTURE_VARIANT_ADD(stale, dropped_and_read)
+{
+	.renew = drop,
+};
+
+FIXTURE_VARIANT_ADD(stale, dropped_and_written)
+{
+	.renew = drop,
+	.adds = true,
+};
+
+FIXTURE_VARIANT_ADD(stale, remapped_and_read)
+{
+	.renew = remap,
+};
+
+FIXTURE_VARIANT_ADD(stale, remapped_and_written)
+{
+	.renew = remap,
+	.adds = true,
+};
+
+/*
+ * Looks once. The value of runs was "fresh" when the page was new, if that is
+ * known, and "touched" after the thread wrote "turn" to it.
+ */
+static const char *look(FIXTURE_DATA(stale) *self, bool is_known,
+			unsigned long fresh, unsigned long turn,
+			unsigned long touched)
+{
+	unsigned long runs = self->runs;
+	unsigned long adds = self->page->adds;
+	unsigned long seen = self->seen;
+
+	if (self->page->turn != turn)
+		return "the page lost what the thread wrote";
+	if (runs != self->runs)
+		return NULL;
+	if (runs != touched && seen != turn)
+		return "the vector did not find what the thread wrote";
+	if (self->adds && is_known && adds != runs - fresh)
+		return "the page does not have what the vector wrote";
+	return NULL;
+}
+
+/* On the target CPU: has a new page, touches it, looks at it for a while. */
+static void *keep_renewing(void *arg)
+{
+	FIXTURE_DATA(stale) *self = arg;
+	unsigned long turn, before, fresh, touched;
+	int i;
+
+	if (pin_to(self->cpu))
+		self->error = "cannot pin the thread";
+	for (turn = 1; !self->stop && !self->error; turn++) {
+		before = self->runs;
+		if (self->renew(self->page))
+			self->error = "cannot renew the page";
+		fresh = self->runs;
+		self->page->turn = turn;
+		touched = self->runs;
+		for (i = 0; i < LOOKS && !self->error; i++)
+			self->error = look(self, before == fresh, fresh, turn,
+					   touched);
+		self->pages++;
+	}
+	return NULL;
+}
+
+FIXTURE_SETUP(stale)
+{
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	self->cpu = aim(true);
+	if (self->cpu < 0)
+		SKIP(return, ONE_CPU);
+	self->page = map_pages(1);
+	ASSERT_NE(MAP_FAILED, self->page);
+	self->renew = variant->renew;
+	self->adds = variant->adds;
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, keep_renewing, self));
+}
+
+FIXTURE_TEARDOWN(stale)
+{
+}
+
+TEST_F(stale, the_page_of_the_moment_is_used)
+{
+	struct cpu_op ops[] = {
+		op_copy(&self->seen, &self->page->turn,
+			sizeof(self->seen)),
+		op_add(&self->runs, 1, sizeof(self->runs)),
+		op_add(&self->page->adds, 1, sizeof(self->page->adds)),
+	};
+	int cpuopcnt = variant->adds ? 3 : 2;
+	long long end = now_usec() + RUN_USEC;
+	unsigned long calls = 0;
+	int ret = 0;
+
+	while ((now_usec() < end || self->pages < MIN_PAGES) && !self->error &&
+	       !ret) {
+		ret = cpu_opv(ops, cpuopcnt, self->cpu, 0);
+		calls++;
+	}
+	self->stop = true;
+	ASSERT_EQ(0, pthread_join(self->thread, NULL));
+	EXPECT_EQ(0, ret);
+	EXPECT_TRUE(!self->error)
+		TH_LOG("%s", self->error);
+	EXPECT_EQ(calls, self->runs);
+	TH_LOG("%lu calls, %d pages", calls, self->pages);
+}
+
+TEST_HARNESS_MAIN
