@@ -3,7 +3,7 @@
 
 linux_arch=x86_64			# ARCH= of the kernel build
 image=arch/x86/boot/bzImage		# what QEMU boots, in the build directory
-build_lines=1750			# about what a full build prints, for the progress display
+build_lines=2800			# about what a full build prints, for the progress display
 
 qemu="qemu-system-x86_64"
 qemu_args=(-machine q35 -cpu max)
