@@ -205,7 +205,7 @@ impl Operand {
 
     /// Fails with [`EFAULT`] unless the operand lies in the caller's address space, below `limit`.
     fn check_range(&mut self, limit: usize) -> Result {
-        self.addr = untagged_addr(self.addr);
+        self.addr = untagged_addr(self.addr).ok_or(EFAULT)?;
         if self.addr > limit || self.len() > limit - self.addr {
             return Err(EFAULT);
         }
@@ -897,6 +897,11 @@ mod tests {
         Ok(())
     }
 
+    /// Allocates a page as user space has them: from high memory, if there is any.
+    fn user_page() -> Result<Page> {
+        Ok(Page::alloc_page(GFP_KERNEL | __GFP_HIGHMEM)?)
+    }
+
     /// Two pages of known bytes, no two of which are the same within 251.
     struct Memory {
         pages: [Page; 2],
@@ -905,7 +910,7 @@ mod tests {
     impl Memory {
         fn new() -> Result<Self> {
             let memory = Self {
-                pages: [Page::alloc_page(GFP_KERNEL)?, Page::alloc_page(GFP_KERNEL)?],
+                pages: [user_page()?, user_page()?],
             };
             for i in 0..2 * PAGE_SIZE {
                 memory.span(i, 1)?.store((i % 251) as u64);

@@ -171,6 +171,15 @@ static inline int aim(bool other)
 	return cpu;
 }
 
+/*
+ * The variants of a fixture that aims at the CPU of the caller and at another.
+ * Its set-up does so by aim(variant->other_cpu).
+ */
+#define FIXTURE_VARIANTS_OWN_AND_OTHER_CPU(fixture) \
+	FIXTURE_VARIANT(fixture) { bool other_cpu; }; \
+	FIXTURE_VARIANT_ADD(fixture, own_cpu) { .other_cpu = false }; \
+	FIXTURE_VARIANT_ADD(fixture, other_cpu) { .other_cpu = true }
+
 /* Time. */
 
 static inline long long now_usec(void)
@@ -205,6 +214,29 @@ static inline void fill(void *p, size_t len, unsigned int seed)
 		seed = seed * 1103515245 + 12345;
 		c[i] = seed >> 16;
 	}
+}
+
+/* One integer of len bytes, at any alignment, in the byte order of this machine. */
+
+static inline __u64 get_integer(const void *p, __u32 len)
+{
+	__u64 v = 0;
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	memcpy((char *)&v + sizeof(v) - len, p, len);
+#else
+	memcpy(&v, p, len);
+#endif
+	return v;
+}
+
+static inline void put_integer(void *p, __u64 v, __u32 len)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	memcpy(p, (char *)&v + sizeof(v) - len, len);
+#else
+	memcpy(p, &v, len);
+#endif
 }
 
 #endif /* CPU_OPV_COMMON_H */

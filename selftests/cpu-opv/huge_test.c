@@ -100,7 +100,8 @@ FIXTURE_SETUP(huge)
 		number_in("/proc/meminfo", "Hugepagesize:") * 1024 :
 		number_in(THP_SIZE, "");
 	if (size <= 0)
-		SKIP(return, "needs %s", variant->config);
+		SKIP(return, "needs %s, and a CPU with huge pages",
+		     variant->config);
 	if (size > LARGEST_SIZE)
 		SKIP(return, "huge pages of %ld MiB are too large", size >> 20);
 	self->size = size;

@@ -17,20 +17,7 @@ FIXTURE(memory)
 	int cpu;
 };
 
-FIXTURE_VARIANT(memory)
-{
-	bool other_cpu;
-};
-
-FIXTURE_VARIANT_ADD(memory, own_cpu)
-{
-	.other_cpu = false,
-};
-
-FIXTURE_VARIANT_ADD(memory, other_cpu)
-{
-	.other_cpu = true,
-};
+FIXTURE_VARIANTS_OWN_AND_OTHER_CPU(memory);
 
 FIXTURE_SETUP(memory)
 {
@@ -309,6 +296,12 @@ static void *find_vvar(void)
 	return find_mapping("[vvar]");
 }
 
+/* Of arm, and of its programs on arm64. */
+static void *find_sigpage(void)
+{
+	return find_mapping("[sigpage]");
+}
+
 static void *find_vdso(void)
 {
 	return (void *)getauxval(AT_SYSINFO_EHDR);
@@ -334,9 +327,15 @@ FIXTURE_VARIANT_ADD(refused, vvar)
 	.find = find_vvar,
 };
 
+FIXTURE_VARIANT_ADD(refused, sigpage)
+{
+	.name = "mapping [sigpage]",
+	.find = find_sigpage,
+};
+
 FIXTURE_VARIANT_ADD(refused, device)
 {
-	.name = "/dev/mem",
+	.name = "/dev/mem that can be mapped",
 	.find = map_device,
 };
 
@@ -347,7 +346,7 @@ FIXTURE_SETUP(refused)
 	self->cpu = nth_cpu(0);
 	self->p = variant->find();
 	if (!self->p)
-		SKIP(return, "needs a %s that can be mapped", variant->name);
+		SKIP(return, "needs a %s", variant->name);
 }
 
 FIXTURE_TEARDOWN(refused)

@@ -30,20 +30,7 @@ FIXTURE(ops)
 	int cpu;
 };
 
-FIXTURE_VARIANT(ops)
-{
-	bool other_cpu;
-};
-
-FIXTURE_VARIANT_ADD(ops, own_cpu)
-{
-	.other_cpu = false,
-};
-
-FIXTURE_VARIANT_ADD(ops, other_cpu)
-{
-	.other_cpu = true,
-};
+FIXTURE_VARIANTS_OWN_AND_OTHER_CPU(ops);
 
 FIXTURE_SETUP(ops)
 {
@@ -129,6 +116,23 @@ TEST_F(ops, memcpy_release)
 	copies_everywhere(_metadata, self, CPU_MEMCPY_RELEASE_OP);
 }
 
+/*
+ * Both operands in two pages, parted at other places: whatever the size of a
+ * page is, and whatever the tables above hold.
+ */
+TEST_F(ops, memcpy_crosses_page)
+{
+	static const int lens[] = { 2, 3, 4, 8, 1000, 4096 - MARGIN };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
+		copies(_metadata, self, CPU_MEMCPY_OP, -1, 1 - lens[i], lens[i]);
+		copies(_metadata, self, CPU_MEMCPY_OP, 1 - lens[i], -1, lens[i]);
+		copies(_metadata, self, CPU_MEMCPY_RELEASE_OP, -lens[i] / 2,
+		       -1, lens[i]);
+	}
+}
+
 /* Asserts that the two operands compare as equal, or as different. */
 static void compares(struct __test_metadata *_metadata,
 		     FIXTURE_DATA(ops) *self, int a_start, int b_start,
@@ -177,27 +181,26 @@ TEST_F(ops, compare)
 	}
 }
 
-/* One integer of len bytes, in the order of this machine. */
-
-static __u64 load(const void *p, __u32 len)
+/* The difference is in either page, or there is none. */
+TEST_F(ops, compare_crosses_page)
 {
-	__u64 v = 0;
+	static const __u32 lens[] = { 2, 3, 4, 8, 1000, 4096 };
+	size_t i;
 
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	memcpy((char *)&v + sizeof(v) - len, p, len);
-#else
-	memcpy(&v, p, len);
-#endif
-	return v;
-}
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
+		int a_start = -1, b_start = 1 - (int)lens[i];
+		unsigned char *a = self->a + a_start, *b = self->b + b_start;
+		__u32 last = lens[i] - 1;
 
-static void store(void *p, __u64 v, __u32 len)
-{
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	memcpy(p, (char *)&v + sizeof(v) - len, len);
-#else
-	memcpy(p, &v, len);
-#endif
+		fill(a, lens[i], i);
+		memcpy(b, a, lens[i]);
+		compares(_metadata, self, a_start, b_start, lens[i], true);
+		b[0] ^= 1;
+		compares(_metadata, self, a_start, b_start, lens[i], false);
+		b[0] ^= 1;
+		b[last] ^= 1;
+		compares(_metadata, self, a_start, b_start, lens[i], false);
+	}
 }
 
 static void adds(struct __test_metadata *_metadata, FIXTURE_DATA(ops) *self,
@@ -208,9 +211,9 @@ static void adds(struct __test_metadata *_metadata, FIXTURE_DATA(ops) *self,
 	__u64 sum = (value + count) & (UINT64_MAX >> (64 - 8 * len));
 
 	put_margins(p, len);
-	store(p, value, len);
+	put_integer(p, value, len);
 	ASSERT_EQ(0, cpu_opv(&op, 1, self->cpu, 0));
-	ASSERT_EQ(sum, load(p, len))
+	ASSERT_EQ(sum, get_integer(p, len))
 		TH_LOG("op %d start %+d len %u: %#llx + %lld", type, start, len,
 		       (unsigned long long)value, (long long)count);
 	ASSERT_TRUE(margins_intact(p, len))
@@ -263,6 +266,38 @@ TEST_F(ops, add)
 TEST_F(ops, add_release)
 {
 	adds_everywhere(_metadata, self, CPU_ADD_RELEASE_OP);
+}
+
+/* Every byte carries into the next one, and so into the other page. */
+TEST_F(ops, add_crosses_page)
+{
+	__u32 len;
+	int start;
+
+	for (len = 2; len <= 8; len *= 2) {
+		for (start = 1 - (int)len; start < 0; start++) {
+			adds(_metadata, self, CPU_ADD_OP, start, len,
+			     UINT64_MAX, 1);
+			adds(_metadata, self, CPU_ADD_OP, start, len, 0, -1);
+			adds(_metadata, self, CPU_ADD_RELEASE_OP, start, len,
+			     0x0123456789abcdef, 0x1122334455667788);
+		}
+	}
+}
+
+/* Which a 32-bit kernel adds to by halves: the lower carries into the upper. */
+TEST_F(ops, add_8_bytes)
+{
+	static const int at[] = { 0, 8, -8, 1, 4 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		adds(_metadata, self, CPU_ADD_OP, at[i], 8, UINT32_MAX, 1);
+		adds(_metadata, self, CPU_ADD_OP, at[i], 8, 1ULL << 32, -1);
+		adds(_metadata, self, CPU_ADD_OP, at[i], 8, 1, 1LL << 32);
+		adds(_metadata, self, CPU_ADD_RELEASE_OP, at[i], 8,
+		     UINT32_MAX, UINT32_MAX);
+	}
 }
 
 /* Each operation sees what the ones before it did. */

@@ -132,7 +132,7 @@ FIXTURE_SETUP(stale)
 	if (self->cpu < 0)
 		SKIP(return, ONE_CPU);
 	self->page = map_pages(1);
-	ASSERT_NE(MAP_FAILED, self->page);
+	ASSERT_TRUE(self->page != MAP_FAILED);
 	self->renew = variant->renew;
 	self->adds = variant->adds;
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, keep_renewing, self));

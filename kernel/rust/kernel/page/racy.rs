@@ -64,17 +64,18 @@ pub struct RacySlice<'a> {
 ///
 /// # Invariants
 ///
-/// `ptr` is valid for accesses to all of the slice until the value is dropped.
+/// `ptr` is valid for accesses to all of the slice until the value is dropped. `page` is where the
+/// page of the slice is mapped, by `kmap_local_page()`.
 struct Mapped {
     ptr: *mut u8,
+    page: *mut c_void,
 }
 
 impl Drop for Mapped {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: The address was mapped by `kmap_local_page()`, and mappings are dropped in
-        // reverse order.
-        unsafe { bindings::kunmap_local(self.ptr.cast()) }
+        // SAFETY: By the type invariants; mappings are dropped in reverse order.
+        unsafe { bindings::kunmap_local(self.page) }
     }
 }
 
@@ -121,11 +122,12 @@ impl<'a> RacySlice<'a> {
     #[inline]
     fn map(&self) -> Mapped {
         // SAFETY: The page is valid as long as the reference to it.
-        let base = unsafe { bindings::kmap_local_page(self.page.as_ptr()) };
+        let page = unsafe { bindings::kmap_local_page(self.page.as_ptr()) };
 
         // INVARIANT: The slice is within the page, which is mapped until `kunmap_local()`.
         Mapped {
-            ptr: base.cast::<u8>().wrapping_add(self.offset),
+            ptr: page.cast::<u8>().wrapping_add(self.offset),
+            page,
         }
     }
 
@@ -185,17 +187,19 @@ impl<'a> RacySlice<'a> {
     #[inline]
     pub fn copy_from(&self, src: &RacySlice<'_>) {
         let len = self.len.min(src.len);
-        let from = src.map();
         let to = self.map();
-        let (dst, src_ptr) = (to.ptr.cast(), from.ptr.cast::<c_void>());
+        let dst = to.ptr.cast();
 
-        // SAFETY: By the type invariants of `Mapped`. These functions are C: that the bytes may
-        // change meanwhile affects but which ones are copied. Different pages do not overlap.
+        // SAFETY: By the type invariants of `Mapped`, and of `Self` for another offset in the same
+        // page. These functions are C: that the bytes may change meanwhile affects but which ones
+        // are copied. Different pages do not overlap.
         unsafe {
             if ptr::eq(self.page.as_ptr(), src.page.as_ptr()) {
-                bindings::memmove(dst, src_ptr, len);
+                // By one mapping of the page, so that the addresses tell what overlaps.
+                bindings::memmove(dst, to.page.byte_add(src.offset), len);
             } else {
-                bindings::memcpy(dst, src_ptr, len);
+                let from = src.map();
+                bindings::memcpy(dst, from.ptr.cast::<c_void>(), len);
             }
         }
     }
