@@ -1,21 +1,31 @@
 # The front door. Everything is done by the scripts in ci/, in a cache outside of this directory.
 
-# ARCH=NAME       architecture of ci/arch/ (x86_64)
+# ARCH=NAME       architecture of ci/arch/ (x86_64); for the test one or several
+# BOOT=NAME       which of the ways to boot it, where there are several (its first)
 # KDIR=DIRECTORY  your own Linux source, which is not changed; else one is downloaded
-export ARCH KDIR
+export ARCH BOOT KDIR
 
-.PHONY: help run test boot kernel image patches lint bisectable clean
+# what each change is tested on
+TESTED = x86_64 arm arm-lpae powerpc
+
+.PHONY: help run test test-all status boot kernel image patches lint bisectable clean
 .NOTPARALLEL:
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo; sed -nE 's/^# ([A-Z]+=)/  \1/p' $(MAKEFILE_LIST)
 
 run: ## boot the patched kernel in QEMU and run a demonstration in it
 	@ci/run
 
-test: ## check everything: series, crates, selftests in the booted kernel
-	@ci/test
+test: ## check everything: series, crates, selftests in the booted kernel (4 architectures)
+	@ARCH= ci/test series style crates $(or $(ARCH),$(TESTED))
+
+test-all: ## the same on all architectures
+	@ARCH= ci/test series style crates all
+
+status: ## write the table of what works where, as tested, into README.md
+	@ARCH= ci/status
 
 boot: ## a shell in the patched kernel (through virtme-ng if it is installed)
 	@ci/boot
@@ -30,7 +40,7 @@ patches: ## write the series in patches/ from the sources
 	@ci/setup && ci/patches
 
 lint: ## the quick part of the test: series, formatting, lints
-	@ci/test series style
+	@ARCH= ci/test series style
 
 bisectable: ## build each commit of the series, with CONFIG_CPU_OPV on and off (long)
 	@ci/setup && ci/bisectable

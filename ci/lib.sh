@@ -35,9 +35,15 @@ esac
 mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
 
 ARCH=${ARCH:-x86_64}
+[[ $ARCH != *[[:space:]]* ]] || die "this does one architecture at a time, not '$ARCH'"
 [ -f "$CI/arch/$ARCH.sh" ] || die "no architecture '$ARCH' here; there is: $(names_of "$CI/arch" .sh)"
+# What an architecture need not say.
+configs=("$ARCH") targets=all
+qemu='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- packages=() boots=(default) abis=()
 # shellcheck source=arch/x86_64.sh
 . "$CI/arch/$ARCH.sh"
+configs=("${configs[@]/#/$CI/arch/}")
+configs=("${configs[@]/%/.config}")
 
 # The pristine kernel, and where all that is made from it goes.
 if [ -n "${KDIR-}" ]; then
@@ -68,6 +74,11 @@ lock() {
 		flock 9
 	fi
 	export CPU_OPV_LOCKED=1
+}
+
+# Some architectures are only compiled, or run nothing but what is in the kernel.
+need_programs() {
+	if [ ${#boots[@]} = 0 ] || [ ${#abis[@]} = 0 ]; then die "no programs run on $ARCH here; make kernel and make test take it"; fi
 }
 
 # need_space GIB WHAT

@@ -2,7 +2,7 @@
 # x86_64, with i386 programs beside the 64-bit ones
 
 linux_arch=x86_64			# ARCH= of the kernel build
-image=arch/x86/boot/bzImage		# what QEMU boots, in the build directory
+image=arch/x86/boot/bzImage		# what is booted, in the build directory
 build_lines=2800			# about what a full build prints, for the progress display
 
 qemu="qemu-system-x86_64"
@@ -10,11 +10,10 @@ qemu_args=(-machine q35 -cpu max)
 host_machine=x86_64			# on such a host programs run as they are, and KVM may do, ...
 kvm_args=(-machine q35 -cpu host)	# ... with these instead
 console=ttyS0
-virtio=pci				# virtio-serial-$virtio
+virtio=pci				# virtio-serial-$virtio, for the results
 
 debian_arch=amd64			# whose busybox the guest runs
-# For 32-bit programs not gcc-multilib, which excludes every cross compiler.
-packages=(qemu-system-x86 lib32gcc-12-dev libc6-dev-i386)
+packages=(qemu-system-x86)
 
 # user ABIs that programs are built for: name, C compiler, Rust target
 abis=(

@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# 32-bit PowerPC, big-endian
+
+linux_arch=powerpc
+image=vmlinux
+targets=vmlinux				# `all` wants more tools of the architecture
+build_lines=2000
+
+qemu="qemu-system-ppc"
+qemu_args=(-machine ppce500 -cpu e500mc)
+console=ttyS0
+virtio=pci
+
+boots=()				# no busybox: Debian does not release this architecture
+packages=(qemu-system-ppc gcc-powerpc-linux-gnu libc6-dev-powerpc-cross)
+
+abis=("powerpc	powerpc-linux-gnu-gcc	powerpc-unknown-linux-gnu")

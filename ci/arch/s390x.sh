@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# 64-bit s390, big-endian
+
+linux_arch=s390
+image=arch/s390/boot/bzImage
+build_lines=2200
+
+qemu="qemu-system-s390x"
+qemu_args=(-machine s390-ccw-virtio -cpu max)
+console=ttysclp0
+virtio=ccw
+
+debian_arch=s390x
+packages=(qemu-system-misc gcc-s390x-linux-gnu libc6-dev-s390x-cross)
+
+abis=("s390x	s390x-linux-gnu-gcc	s390x-unknown-linux-gnu")

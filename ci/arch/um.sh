@@ -1,0 +1,11 @@
+# shellcheck shell=bash
+# User-mode Linux, which runs as a process and has no rseq: for KUnit alone
+
+linux_arch=um
+image=linux
+build_lines=1800
+
+# no qemu: the image is run itself
+console=tty0
+results=tty1
+debian_arch=amd64
