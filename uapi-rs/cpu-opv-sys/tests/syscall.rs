@@ -5,9 +5,11 @@
 use core::ffi::c_int;
 use core::ptr::null;
 use std::io::Error;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cpu_opv_sys::*;
+
+const WORD: u32 = size_of::<usize>() as u32;
 
 /// What the call returned, or its errno.
 fn call(vector: &[cpu_op], cpu: c_int) -> Result<c_int, c_int> {
@@ -35,10 +37,10 @@ fn this_cpu() -> c_int {
     unsafe { libc::sched_getcpu() }
 }
 
-fn add(counter: &AtomicU64, count: i64) -> cpu_op {
+fn add(counter: &AtomicUsize, count: i64) -> cpu_op {
     cpu_op {
         op: CPU_ADD_OP,
-        len: 8,
+        len: WORD,
         u: cpu_op__u {
             arithmetic_op: cpu_op__arithmetic_op {
                 p: counter.as_ptr() as u64,
@@ -49,10 +51,10 @@ fn add(counter: &AtomicU64, count: i64) -> cpu_op {
     }
 }
 
-fn compare(op: cpu_op_type, a: &AtomicU64, b: &AtomicU64) -> cpu_op {
+fn compare(op: cpu_op_type, a: &AtomicUsize, b: &AtomicUsize) -> cpu_op {
     cpu_op {
         op,
-        len: 8,
+        len: WORD,
         u: cpu_op__u {
             compare_op: cpu_op__compare_op {
                 a: a.as_ptr() as u64,
@@ -63,10 +65,10 @@ fn compare(op: cpu_op_type, a: &AtomicU64, b: &AtomicU64) -> cpu_op {
     }
 }
 
-fn copy(dst: &AtomicU64, src: &AtomicU64) -> cpu_op {
+fn copy(dst: &AtomicUsize, src: &AtomicUsize) -> cpu_op {
     cpu_op {
         op: CPU_MEMCPY_OP,
-        len: 8,
+        len: WORD,
         u: cpu_op__u {
             memcpy_op: cpu_op__memcpy_op {
                 dst: dst.as_ptr() as u64,
@@ -100,7 +102,7 @@ fn queries() {
 #[test]
 #[ignore = "needs a kernel with cpu_opv(2)"]
 fn operations_run_in_order() {
-    let [counter, before, after] = [40, 0, 0].map(AtomicU64::new);
+    let [counter, before, after] = [40, 0, 0].map(AtomicUsize::new);
     let vector = [
         copy(&before, &counter),
         add(&counter, 3),
@@ -117,7 +119,7 @@ fn operations_run_in_order() {
 #[test]
 #[ignore = "needs a kernel with cpu_opv(2)"]
 fn a_comparison_stops_the_vector_and_tells_which() {
-    let [counter, zero] = [0, 0].map(AtomicU64::new);
+    let [counter, zero] = [0, 0].map(AtomicUsize::new);
     let vector = [
         compare(CPU_COMPARE_EQ_OP, &counter, &zero),
         add(&counter, 1),
@@ -133,7 +135,7 @@ fn a_comparison_stops_the_vector_and_tells_which() {
 #[test]
 #[ignore = "needs a kernel with cpu_opv(2)"]
 fn an_error_leaves_nothing_done() {
-    let counter = AtomicU64::new(0);
+    let counter = AtomicUsize::new(0);
     let cpu = this_cpu();
     let good = add(&counter, 1);
     let wrong_len = cpu_op { len: 3, ..good };

@@ -6,20 +6,20 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cpu_opv_sys::*;
 
 /// A word that vectors change. It is atomic so that Rust knows: other threads may look at it.
 #[derive(Default)]
-pub struct Word(AtomicU64);
+pub struct Word(AtomicUsize);
 
 impl Word {
-    pub fn get(&self) -> u64 {
+    pub fn get(&self) -> usize {
         self.0.load(Relaxed)
     }
 
-    fn as_ptr(&self) -> *mut u64 {
+    fn as_ptr(&self) -> *mut usize {
         self.0.as_ptr()
     }
 }
@@ -40,14 +40,14 @@ pub struct List {
 }
 
 impl List {
-    pub fn new(cpu: c_int, items: &[u64], capacity: usize) -> Self {
+    pub fn new(cpu: c_int, items: &[usize], capacity: usize) -> Self {
         let mut slots: Box<[Word]> = (0..capacity).map(|_| Word::default()).collect();
         for (slot, &item) in slots.iter_mut().zip(items) {
             *slot = Word(item.into());
         }
         Self {
             cpu,
-            len: Word((items.len() as u64).into()),
+            len: Word(items.len().into()),
             slots,
             taken: Word::default(),
             put_back: Word::default(),
@@ -58,7 +58,7 @@ impl List {
     }
 
     /// Takes the last item off the list, if there is one, and adds 1 to `counter`.
-    pub fn pop(&self, counter: &Word) -> io::Result<Option<u64>> {
+    pub fn pop(&self, counter: &Word) -> io::Result<Option<usize>> {
         loop {
             let len = self.len();
             if len == 0 {
@@ -79,7 +79,7 @@ impl List {
     }
 
     /// Puts `item` at the end of the list, and adds 1 to `counter`.
-    pub fn push(&self, item: u64, counter: &Word) -> io::Result<()> {
+    pub fn push(&self, item: usize, counter: &Word) -> io::Result<()> {
         loop {
             let len = self.len();
             let vector = [
@@ -112,24 +112,24 @@ impl List {
         }
     }
 
-    pub fn len(&self) -> u64 {
+    pub fn len(&self) -> usize {
         self.len.get()
     }
 
     /// The items, while no one changes the list.
-    pub fn items(&self) -> impl Iterator<Item = u64> {
-        self.slots.iter().take(self.len() as usize).map(Word::get)
+    pub fn items(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().take(self.len()).map(Word::get)
     }
 
     /// Whether the counters agree, if there were `at_start` items and none is in anyone's hands.
     pub fn adds_up(&self, at_start: usize) -> bool {
-        at_start as u64 + self.moved_in.get() == self.len() + self.moved_out.get()
+        at_start + self.moved_in.get() == self.len() + self.moved_out.get()
             && self.taken.get() == self.put_back.get()
     }
 
-    fn slot(&self, index: u64) -> io::Result<&Word> {
+    fn slot(&self, index: usize) -> io::Result<&Word> {
         self.slots
-            .get(index as usize)
+            .get(index)
             .ok_or_else(|| self.error("the list has more items than there are"))
     }
 
@@ -140,7 +140,7 @@ impl List {
 
 const WORD: u32 = size_of::<Word>() as u32;
 
-fn compare_eq(a: *const u64, b: *const u64) -> cpu_op {
+fn compare_eq(a: *const usize, b: *const usize) -> cpu_op {
     let compare_op = cpu_op__compare_op {
         a: a as u64,
         b: b as u64,
@@ -153,7 +153,7 @@ fn compare_eq(a: *const u64, b: *const u64) -> cpu_op {
     }
 }
 
-fn copy(dst: *mut u64, src: *const u64) -> cpu_op {
+fn copy(dst: *mut usize, src: *const usize) -> cpu_op {
     let memcpy_op = cpu_op__memcpy_op {
         dst: dst as u64,
         src: src as u64,
@@ -166,7 +166,7 @@ fn copy(dst: *mut u64, src: *const u64) -> cpu_op {
     }
 }
 
-fn add(p: *mut u64, count: i64) -> cpu_op {
+fn add(p: *mut usize, count: i64) -> cpu_op {
     let arithmetic_op = cpu_op__arithmetic_op {
         p: p as u64,
         count,

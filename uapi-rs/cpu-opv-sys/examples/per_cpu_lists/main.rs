@@ -36,7 +36,7 @@ fn demo() -> io::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     let cpus = cpus::allowed()?;
-    let items: Vec<u64> = (1..=(ITEMS_PER_CPU * cpus.len()) as u64).collect();
+    let items: Vec<usize> = (1..=ITEMS_PER_CPU * cpus.len()).collect();
     let lists: Vec<List> = cpus
         .iter()
         .zip(items.chunks(ITEMS_PER_CPU))
@@ -98,7 +98,7 @@ fn keep_working(list: &List, end: Instant) -> io::Result<()> {
 /// Spends some time on an item, and gives it back as it was.
 ///
 /// It sleeps rather than computes: an emulated CPU that never idles is slow to be interrupted.
-fn work(item: u64) -> u64 {
+fn work(item: usize) -> usize {
     thread::sleep(Duration::from_micros(50));
     item
 }
@@ -123,10 +123,10 @@ fn drain_in_turn(lists: &[List], end: Instant) -> io::Result<()> {
     Ok(())
 }
 
-type Column = (&'static str, fn(&List) -> u64);
+type Column = (&'static str, fn(&List) -> usize);
 
 const COLUMNS: [Column; 6] = [
-    ("at start", |_| ITEMS_PER_CPU as u64),
+    ("at start", |_| ITEMS_PER_CPU),
     ("worked", |list| list.put_back.get()),
     ("moved in", |list| list.moved_in.get()),
     ("moved out", |list| list.moved_out.get()),
@@ -144,15 +144,15 @@ fn print_table(lists: &[List]) {
         let cells = COLUMNS.map(|(_, value)| value(list).to_string());
         print_row(&list.cpu.to_string(), cells);
     }
-    let sum = |(_, value): Column| lists.iter().map(value).sum::<u64>();
+    let sum = |(_, value): Column| lists.iter().map(value).sum::<usize>();
     print_row("all", COLUMNS.map(|column| sum(column).to_string()));
 }
 
 /// Says whether the items on the lists are `items`, and the counters agree.
-fn verdict(lists: &[List], items: Vec<u64>) -> ExitCode {
-    let mut left: Vec<u64> = lists.iter().flat_map(List::items).collect();
+fn verdict(lists: &[List], items: Vec<usize>) -> ExitCode {
+    let mut left: Vec<usize> = lists.iter().flat_map(List::items).collect();
     left.sort();
-    let sum = |items: &[u64]| items.iter().sum::<u64>();
+    let sum = |items: &[usize]| items.iter().sum::<usize>();
     println!(
         "Sum of all items: {} at start, {} at end.",
         sum(&items),
