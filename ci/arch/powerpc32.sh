@@ -11,7 +11,9 @@ qemu_args=(-machine ppce500 -cpu e500mc)
 console=ttyS0
 virtio=pci
 
-boots=()				# no busybox: Debian does not release this architecture
-packages=(qemu-system-ppc gcc-powerpc-linux-gnu libc6-dev-powerpc-cross)
+debian_arch=-				# not released, so busybox has to be built
+memory=512M
+boots=("default	powersave=off")	# QEMU's e500mc does not wake up from its idle state
+packages=(qemu-system-ppc gcc-powerpc-linux-gnu libc6-dev-powerpc-cross dpkg-dev)
 
 abis=("powerpc	powerpc-linux-gnu-gcc	powerpc-unknown-linux-gnu")

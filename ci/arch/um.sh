@@ -7,5 +7,5 @@ build_lines=1800
 
 # no qemu: the image is run itself
 console=tty0
-results=tty1
+results=tty0
 debian_arch=amd64
