@@ -1,0 +1,43 @@
+//! Decides for which targets the rseq fast path is compiled: `cfg(fast_path)`.
+
+use std::env;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(fast_path)");
+    if has_fast_path() {
+        println!("cargo::rustc-cfg=fast_path");
+    }
+}
+
+fn has_fast_path() -> bool {
+    let cfg = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    // The sequences of `src/rseq/arm.rs` are A32 code.
+    let thumb = || {
+        let target = env::var("TARGET").unwrap_or_default();
+        target.starts_with("thumb") || target.ends_with("androideabi")
+    };
+    match (
+        cfg("ARCH").as_str(),
+        cfg("ENDIAN").as_str(),
+        cfg("POINTER_WIDTH").as_str(),
+    ) {
+        ("x86_64" | "aarch64" | "riscv64", "little", "64") => true,
+        // ARMv7 and later, which have the thread pointer in a register and `dmb`.
+        ("arm", "little", "32") => {
+            !thumb() && env::var("TARGET").is_ok_and(|target| target.starts_with("armv7"))
+        }
+        // Inline assembly for PowerPC is stable since then.
+        ("powerpc64", "little", "64") => rustc_minor() >= Some(95),
+        _ => false,
+    }
+}
+
+/// The `x` of `rustc 1.x.y`.
+fn rustc_minor() -> Option<u32> {
+    let rustc = env::var_os("RUSTC")?;
+    let output = Command::new(rustc).arg("--version").output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?;
+    version.split('.').nth(1)?.parse().ok()
+}

@@ -1,0 +1,82 @@
+//! What can go wrong.
+
+use core::error;
+use core::ffi::c_int;
+use core::fmt;
+
+use crate::sys::Errno;
+
+/// Why an operation could not be done.
+///
+/// Whatever the error, nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Error {
+    /// This kernel does not have `cpu_opv(2)` (`ENOSYS`), and what was asked for needs it.
+    NotSupported,
+    /// The CPU does not exist, or the calling thread is not allowed on it (`EINVAL`); see
+    /// `sched_setaffinity(2)`.
+    CpuNotAllowed,
+    /// An operand is not mapped, does not permit the access, or is in memory that the kernel does not
+    /// touch for anyone: that of devices, for example (`EFAULT`).
+    Fault,
+    /// The same, of an operand that was [expected to](crate::vector::Source::may_fault) (`EAGAIN`).
+    ExpectedFault,
+    /// No memory was left while an operand was faulted in (`ENOMEM`).
+    OutOfMemory,
+    /// The vector has more than four operations.
+    TooManyOperations,
+    /// An operand is longer than 4096 bytes, or all operations together are longer than 4120.
+    TooLong,
+    /// The two operands of an operation differ in length.
+    LengthsDiffer,
+    /// The memory is too small or not aligned, or was set up for another structure, word size or
+    /// number of CPUs.
+    Layout,
+    /// The [backend](crate::Backend) cannot be had on this system, or another was chosen before.
+    Backend,
+    /// The system refused for another reason, which is this `errno`.
+    Os(i32),
+}
+
+impl Error {
+    /// The meaning of what `cpu_opv` sets `errno` to, for a vector whose limits were checked before.
+    pub(crate) fn of_cpu_opv(Errno(errno): Errno) -> Self {
+        const MEANINGS: [(c_int, Error); 5] = [
+            (libc::ENOSYS, Error::NotSupported),
+            (libc::EINVAL, Error::CpuNotAllowed),
+            (libc::EFAULT, Error::Fault),
+            (libc::EAGAIN, Error::ExpectedFault),
+            (libc::ENOMEM, Error::OutOfMemory),
+        ];
+        MEANINGS
+            .iter()
+            .find(|(number, _)| *number == errno)
+            .map_or(Error::Os(errno), |(_, meaning)| *meaning)
+    }
+
+    /// Of the last library call that failed.
+    pub(crate) fn last_os_error() -> Self {
+        Error::Os(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::NotSupported => "this kernel does not have cpu_opv(2)",
+            Error::CpuNotAllowed => "no such CPU, or this thread is not allowed on it",
+            Error::Fault => "an operand cannot be accessed",
+            Error::ExpectedFault => "an operand that may be unmapped cannot be accessed",
+            Error::OutOfMemory => "no memory is left to fault an operand in",
+            Error::TooManyOperations => "a vector has at most 4 operations",
+            Error::TooLong => "an operand has at most 4096 bytes, a vector 4120",
+            Error::LengthsDiffer => "the two operands of an operation differ in length",
+            Error::Layout => "the memory is not that of such a structure on this system",
+            Error::Backend => "the backend is not available, or another one is in use",
+            Error::Os(errno) => return std::io::Error::from_raw_os_error(*errno).fmt(f),
+        })
+    }
+}
+
+impl error::Error for Error {}

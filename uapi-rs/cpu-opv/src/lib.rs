@@ -1,0 +1,173 @@
+//! Data of which each CPU has its own: counters, caches of objects, queues, that any number of threads use at once
+//! without atomic instructions and without waiting for each other.
+//!
+//! ```
+//! let requests = cpu_opv::Counter::new();
+//! requests.increment(); // by any thread, for about a nanosecond
+//! assert_eq!(requests.sum(), 1);
+//! ```
+//!
+//! # Why
+//!
+//! A variable that many threads write is a cache line that wanders from CPU to CPU, for some hundred cycles each
+//! time. Data per thread avoids that, and brings other trouble: there are many more threads than CPUs, each
+//! hoards its share, and what a thread leaves behind has to be collected. Data per CPU is as fast, there is
+//! as much of it as there are CPUs, and what one thread puts there the next one finds, still in the cache.
+//!
+//! The difficulty is that a thread can lose its CPU between any two instructions. Two system calls help:
+//!
+//! - `rseq(2)`, Linux 4.18 and later: the kernel aborts a *restartable sequence* of instructions that it interrupts.
+//!   This is the **fast path**, some ten instructions without a system call.
+//! - `cpu_opv(2)`, in no released kernel yet: the kernel does some operations on a CPU of one's choice. This is the
+//!   **slow path**: for the data of *another* CPU, or of one that is offline, and for a thread that is
+//!   interrupted again and again, as by a debugger that single-steps.
+//!
+//! Where the kernel lacks `cpu_opv(2)`, [something else](#backends) takes its place, behind the same functions.
+//!
+//! # What there is
+//!
+//! | | for | an operation is |
+//! |---|---|---|
+//! | [`Counter`] | statistics: added to often, read now and then | an addition |
+//! | [`PerCpu<T>`](PerCpu) | several counters side by side; what you build yourself | an addition, or a comparison and a store |
+//! | [`List`] | free lists of any length, of objects that have room for a link | a push, a pop |
+//! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
+//! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
+//! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
+//! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
+//! | [`PerCpuLock<T>`](PerCpuLock) | all that takes more than one step | to lock, to unlock |
+//! | [`vector`] | the call itself, safe | up to four operations |
+//!
+//! Each operation has two forms. One is for the CPU that the thread is on: `push`. The other is for any CPU, by its
+//! number: [`push_on`](List::push_on). Both can be used by all threads at any time.
+//!
+//! When *not* to use them: for what is written seldom (an atomic is simpler), for what must be consistent
+//! across CPUs (there is no order between two CPUs' data), for counts that are read as often as written.
+//!
+//! # Memory ordering
+//!
+//! What is taken out happens after what was done before it was put in, as through any queue: of nodes, values and
+//! data you need not think about ordering. A lock orders as a mutex. A [`Counter`] and
+//! [`PerCpu::add`] order nothing; [`PerCpu::compare_store`] releases, to be paired with [`Word::load`] with
+//! `Acquire`. Who looks at another CPU's data without an operation ([`StealStack::peek_on`], `len_on`) sees some
+//! moment of it, not the last one.
+//!
+//! # Progress
+//!
+//! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
+//! moment: each operation completes even if each instruction is interrupted.
+//!
+//! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except
+//! that what is after an uncommitted [`Reservation`] waits for it. With the other backends, the slow path
+//! is a lock.
+//!
+//! # Backends
+//!
+//! [`Backend::get`] tells which one is in use. The best that the system has is chosen when the first structure is
+//! made, unless [`Backend::select`] has chosen before.
+//!
+//! - [`Backend::CpuOpv`]. The calling thread must be allowed on the CPU that it names, see `sched_setaffinity(2)`, or
+//!   gets [`Error::CpuNotAllowed`].
+//! - [`Backend::Membarrier`], Linux 5.10 and later: each sequence checks a flag beside the data; who changes the
+//!   data of another CPU takes a lock, sets the flag, and has `membarrier(2)` abort the sequence that may be
+//!   running there. The fast path is the same. What it does *not* give:
+//!   - **Other processes**: membarrier reaches one process only, so [`Memory::shared`] is refused.
+//!   - **Lock-freedom**: if a thread is preempted while it holds the lock, others wait for it, even those on the CPU that
+//!     the data belongs to. After `fork(2)` in a process of several threads, a lock that another thread held
+//!     stays held in the child: use nothing made before in such a child.
+//!   - **The permission** of `cpu_opv(2)`: all CPUs are allowed.
+//! - [`Backend::Lock`]: each operation takes a lock, with no fast path. For kernels without rseq or membarrier.
+//!
+//! The data of an offline CPU can be changed with each of them.
+//!
+//! # Where there is a fast path
+//!
+//! | | |
+//! |---|---|
+//! | x86_64, aarch64, armv7 (A32 code), riscv64 | yes |
+//! | powerpc64le | with Rust 1.95 or later, which has inline assembly for it |
+//! | others | no: all is done by `cpu_opv(2)`, or with the lock |
+//!
+//! glibc 2.35 and later registers each thread with rseq, and this crate uses that. With an older one or with musl, it
+//! registers a thread itself when that does its first operation. If another library did so by other means, the
+//! slow path is taken.
+//!
+//! # Costs
+//!
+//! | | |
+//! |---|---|
+//! | operation on the current CPU | 10 to 30 instructions, no atomic ones, one or two cache lines, that are this CPU's |
+//! | operation on another CPU, or the first after several aborts | a system call that interrupts that CPU: microseconds |
+//! | memory | 128 bytes for each CPU that the machine can have, or more if the data is longer; in whole pages for each structure |
+//!
+//! [`slow_path_calls`] tells how often which slow path was taken.
+//!
+//! # Signal handlers
+//!
+//! A handler may do all operations on [`Counter`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`], [`CopyStack`] and
+//! [`Ring`] on values that need no drop, even if it interrupts one on the same data; with each backend, since the
+//! lock is held with signals blocked. `errno` stays as it is. The exceptions:
+//!
+//! - to make or drop a structure, and what allocates or frees: [`List`] with its boxes, for example;
+//! - [`PerCpuLock::lock`] and [`lock_on`](PerCpuLock::lock_on), since the interrupted thread may hold it;
+//!   [`try_lock`](PerCpuLock::try_lock) is fine;
+//! - the first operation of a thread that the libc has not registered with rseq, which may allocate: call
+//!   [`register_thread`] before.
+//!
+//! # Where the promises come from
+//!
+//! `src/rseq.rs` has the sequences, `src/way.rs` the primitives, each as sequence, as vector and as plain code,
+//! `src/stopped.rs` the argument for the fallback. The tests account for each item under load from
+//! all CPUs, from signal handlers, from a second process, and while each operation is single-stepped.
+//!
+//! Code with restartable sequences must not be unloaded (`dlclose(3)`) while a thread lives that ran them.
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!(
+    "restartable sequences and cpu_opv(2) are Linux': depend on cpu-opv for Linux targets only"
+);
+
+mod backend;
+mod copy_stack;
+mod counter;
+mod cpu;
+mod detect;
+mod error;
+mod futex;
+mod list;
+mod lock;
+mod memory;
+mod per_cpu;
+mod ring;
+mod rseq;
+mod stack;
+mod stopped;
+mod sys;
+mod value;
+pub mod vector;
+mod way;
+mod word;
+
+pub use backend::{Backend, SlowPathCalls, slow_path_calls};
+pub use copy_stack::CopyStack;
+pub use counter::Counter;
+pub use cpu::Cpu;
+pub use detect::{Support, support};
+pub use error::Error;
+pub use list::{List, Node, RawList, Taken};
+pub use lock::{PerCpuLock, PerCpuLockGuard};
+pub use memory::Memory;
+pub use per_cpu::{PerCpu, Zeroed};
+pub use ring::{Reservation, Ring};
+pub use stack::{Stack, StealStack};
+pub use value::Value;
+pub use word::Word;
+
+/// Registers the calling thread with rseq, if the libc has not; returns whether it can run restartable sequences.
+///
+/// It need not be called, except before a [signal handler](crate#signal-handlers) does the first operation of
+/// a thread.
+pub fn register_thread() -> bool {
+    Backend::get();
+    rseq::register_thread()
+}

@@ -1,0 +1,224 @@
+//! A spinlock for each CPU.
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
+use std::thread;
+
+use crate::cpu::Cpu;
+use crate::error::Error;
+use crate::memory::Memory;
+use crate::per_cpu::{PerCpu, Zeroed};
+use crate::vector::Plain;
+use crate::way::{Attempt, Operation, Way};
+use crate::word::Word;
+
+const FREE: usize = 0;
+const HELD: usize = 1;
+
+/// How often to look again before the holder, who is not on this CPU now, is given time.
+const SPINS: u32 = 20;
+
+/// A `T` for each CPU, each under a lock of its own.
+///
+/// A thread locks the `T` of the CPU that it is on, which takes no atomic instruction. It may then be moved to
+/// another CPU, and still holds that lock. This is for what takes more than one operation; where one of
+/// the other structures will do, it does better, since a thread that is preempted while it holds a
+/// lock keeps the other threads of that CPU waiting.
+///
+/// ```
+/// use cpu_opv::{Cpu, PerCpuLock};
+///
+/// let recent = PerCpuLock::new(|_cpu| Vec::new());
+/// recent.lock().push("event");
+///
+/// // All of them, from one thread:
+/// for cpu in Cpu::all() {
+///     if let Ok(mut events) = recent.lock_on(cpu) {
+///         events.clear();
+///     }
+/// }
+/// ```
+///
+/// # Order
+///
+/// As of a mutex: what was done under a lock happens before what is done under the same lock next.
+///
+/// # Progress
+///
+/// Who waits spins a little and then yields. It must not be locked by a signal handler that may interrupt a thread
+/// that holds it; to [try](Self::try_lock) is fine.
+pub struct PerCpuLock<T>(PerCpu<Locked<T>>);
+
+#[repr(C)]
+struct Locked<T> {
+    word: Word,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `value` is accessed by one thread at a time, which holds the lock.
+unsafe impl<T: Send> Sync for Locked<T> {}
+// SAFETY: all zeroes is a lock that is free and a value that is; there are no pointers.
+unsafe impl<T: Plain> Zeroed for Locked<T> {}
+
+impl<T: Send> PerCpuLock<T> {
+    /// Locks on values made by `init`.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no memory left.
+    pub fn new(mut init: impl FnMut(Cpu) -> T) -> Self {
+        Self(PerCpu::new(|cpu| Locked {
+            word: Word::new(FREE),
+            value: UnsafeCell::new(init(cpu)),
+        }))
+    }
+
+    /// Locks on zeroes in this memory, or on what other processes have made of them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PerCpu::new_in`].
+    pub fn new_in(memory: Memory<'_>) -> Result<Self, Error>
+    where
+        T: Plain,
+    {
+        const KIND: u32 = 2;
+        // SAFETY: it is `Zeroed`.
+        unsafe { PerCpu::zeroed(&memory, KIND) }.map(Self)
+    }
+
+    /// Locks the `T` of the current CPU. Waits for it.
+    #[inline]
+    pub fn lock(&self) -> PerCpuLockGuard<'_, T> {
+        let mut spins = 0;
+        loop {
+            // Each time anew: the thread may be on another CPU by now.
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+            wait(&mut spins);
+        }
+    }
+
+    /// Locks the `T` of `cpu`. Waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    pub fn lock_on(&self, cpu: Cpu) -> Result<PerCpuLockGuard<'_, T>, Error> {
+        let word = &self.0.get(cpu).word;
+        let mut spins = 0;
+        loop {
+            if let Some(guard) = self.try_lock_on(cpu)? {
+                return Ok(guard);
+            }
+            while word.load(Relaxed) == HELD {
+                wait(&mut spins);
+            }
+        }
+    }
+
+    /// Locks the `T` of the current CPU, unless it is locked.
+    #[inline]
+    pub fn try_lock(&self) -> Option<PerCpuLockGuard<'_, T>> {
+        let locked = self.0.here(TryLock)?;
+        // SAFETY: it is of this `PerCpu`.
+        Some(PerCpuLockGuard::new(unsafe { &*locked }))
+    }
+
+    /// Locks the `T` of `cpu`, unless it is locked.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lock_on`](Self::lock_on).
+    pub fn try_lock_on(&self, cpu: Cpu) -> Result<Option<PerCpuLockGuard<'_, T>>, Error> {
+        let locked = self.0.on(cpu, TryLock)?;
+        // SAFETY: it is of this `PerCpu`.
+        Ok(locked.map(|locked| PerCpuLockGuard::new(unsafe { &*locked })))
+    }
+}
+
+fn wait(spins: &mut u32) {
+    if *spins < SPINS {
+        *spins += 1;
+        core::hint::spin_loop();
+    } else {
+        thread::yield_now();
+    }
+}
+
+impl<T> fmt::Debug for PerCpuLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = |(cpu, locked): (Cpu, &Locked<T>)| (cpu, locked.word.load(Relaxed) == HELD);
+        f.debug_map().entries(self.0.iter().map(held)).finish()
+    }
+}
+
+/// if free: held
+struct TryLock;
+
+impl<T> Operation<Locked<T>> for TryLock {
+    type Output = Option<*const Locked<T>>;
+
+    #[inline(always)]
+    fn attempt<W: Way>(&mut self, way: &W, locked: &Locked<T>) -> Attempt<Self::Output> {
+        if locked.word.load(Relaxed) != FREE {
+            return Ok(None);
+        }
+        way.compare_store::<false>(&locked.word, FREE, HELD)?;
+        Ok(Some(locked))
+    }
+}
+
+/// A `T` that is locked until this is dropped.
+pub struct PerCpuLockGuard<'a, T>(&'a Locked<T>);
+
+// SAFETY: it gives out `&T`.
+unsafe impl<T: Sync> Sync for PerCpuLockGuard<'_, T> {}
+
+impl<'a, T> PerCpuLockGuard<'a, T> {
+    #[inline]
+    fn new(locked: &'a Locked<T>) -> Self {
+        // Pairs with the release in `drop`, which may have been done on another CPU: the sequence or vector
+        // has seen what that stored.
+        fence(Acquire);
+        Self(locked)
+    }
+}
+
+impl<T> Drop for PerCpuLockGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // A plain store, from whichever CPU: nobody else changes the word of a lock that is held.
+        self.0.word.store(FREE, Release);
+    }
+}
+
+impl<T> Deref for PerCpuLockGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this thread holds the lock.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for PerCpuLockGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this thread holds the lock.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PerCpuLockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,151 @@
+//! Where per-CPU data lies.
+
+use core::ffi::c_int;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::backend::Backend;
+use crate::cpu;
+use crate::error::Error;
+
+/// What memory a structure is made in.
+///
+/// By default it is this process' own. In memory that processes share, a structure only works by
+/// [`Backend::CpuOpv`]: the fallbacks stop the restartable sequences of one process. Whoever maps it must be
+/// of the same word size and on the same kernel.
+#[derive(Debug)]
+pub struct Memory<'fd>(Kind<'fd>);
+
+#[derive(Debug)]
+enum Kind<'fd> {
+    Private,
+    Shared,
+    File(BorrowedFd<'fd>),
+}
+
+impl Memory<'static> {
+    /// Of this process. A child that it forks has a copy.
+    pub fn private() -> Self {
+        Self(Kind::Private)
+    }
+
+    /// Of this process and of the children that it forks from now on.
+    pub fn shared() -> Self {
+        Self(Kind::Shared)
+    }
+}
+
+impl<'fd> Memory<'fd> {
+    /// Of all processes that map this file: shared memory, for example, see `memfd_create(2)` and
+    /// `shm_open(3)`. It is made as long as the structure needs; the first one finds it empty.
+    ///
+    /// # Safety
+    ///
+    /// All processes that have the file use it for this type of structure, by this crate, and for nothing else,
+    /// and nobody makes it shorter.
+    pub unsafe fn file(file: BorrowedFd<'fd>) -> Self {
+        Self(Kind::File(file))
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self.0, Kind::Private)
+    }
+}
+
+/// What is at the start of the memory: who maps it, too, checks that this is the same.
+///
+/// All zeroes until somebody has filled it in.
+#[repr(C, align(128))]
+struct Header([AtomicU32; 6]);
+
+/// A mapping: a header, then a slot for each CPU.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: it is a range of addresses, which it alone unmaps.
+unsafe impl Send for Mapping {}
+// SAFETY: nothing changes by a shared reference.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps memory for a structure of this kind, with a slot of `slot_len` bytes for each CPU.
+    pub(crate) fn new(memory: &Memory<'_>, kind: u32, slot_len: usize) -> Result<Self, Error> {
+        if !memory.is_private() && Backend::get() != Backend::CpuOpv {
+            return Err(Error::Backend);
+        }
+        let len = slot_len
+            .checked_mul(cpu::count() as usize)
+            .and_then(|len| len.checked_add(size_of::<Header>()))
+            .ok_or(Error::Layout)?;
+        let (flags, fd) = match memory.0 {
+            Kind::Private => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+            Kind::Shared => (libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1),
+            Kind::File(file) => {
+                grow(file, len)?;
+                (libc::MAP_SHARED, file.as_raw_fd())
+            }
+        };
+        let mapping = Self::map(len, flags, fd)?;
+        let slot_len = u32::try_from(slot_len).map_err(|_| Error::Layout)?;
+        mapping.check_header([
+            // The version of the layout; it is not a multiple of 256, so that no byte order reads as another.
+            0x6370_7601,
+            kind,
+            slot_len,
+            cpu::count(),
+            usize::BITS,
+            u32::from_ne_bytes(*b"opv1"),
+        ])?;
+        Ok(mapping)
+    }
+
+    fn map(len: usize, flags: c_int, fd: c_int) -> Result<Self, Error> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping, wherever there is room.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(Error::Layout)?;
+        Ok(Self { start, len })
+    }
+
+    /// Whoever is first fills in the header; all fill in the same, or else it is an error.
+    fn check_header(&self, words: [u32; 6]) -> Result<(), Error> {
+        // SAFETY: the mapping begins with it, is aligned to a page, and any bytes are a value of it.
+        let Header(header) = unsafe { self.start.cast::<Header>().as_ref() };
+        let same = header.iter().zip(words).all(|(there, word)| {
+            there
+                .compare_exchange(0, word, Relaxed, Relaxed)
+                .map_or_else(|found| found == word, |_| true)
+        });
+        if same { Ok(()) } else { Err(Error::Layout) }
+    }
+
+    /// The slot of CPU 0; the others follow.
+    pub(crate) fn slots(&self) -> NonNull<u8> {
+        // SAFETY: the mapping is longer than the header.
+        unsafe { self.start.add(size_of::<Header>()) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped by `map`, and who owns this has no use of it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Makes the file at least `len` bytes long.
+fn grow(file: BorrowedFd<'_>, len: usize) -> Result<(), Error> {
+    let len = libc::off_t::try_from(len).map_err(|_| Error::Layout)?;
+    // SAFETY: no memory is passed. This never makes a file shorter, as ftruncate(2) could in a race.
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
+        0 => Ok(()),
+        errno => Err(Error::Os(errno)),
+    }
+}

@@ -1,0 +1,384 @@
+//! A value for each CPU, and the operations on its words.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::needs_drop;
+use core::ptr::NonNull;
+
+use crate::backend::{Backend, slow_path_unavailable};
+use crate::cpu::{self, Cpu};
+use crate::error::Error;
+use crate::memory::{Mapping, Memory};
+use crate::rseq::{self, At};
+use crate::stopped::Control;
+use crate::way::{Attempt, Fast, Operation, Opv, Plain, Stop, Way};
+use crate::word::Word;
+
+/// How often a restartable sequence is tried before the slow path takes over. It is far more than what
+/// happens by chance; who single-steps a program gets through after so many.
+const ATTEMPTS: u32 = 8;
+
+/// A `T` for each CPU that the machine can have, each on cache lines of its own.
+///
+/// What changes of it are its [`Word`]s, by the operations here. Each operation is one step for all that use
+/// the same CPU's `T`, and there are two forms of each: one for the CPU that the thread is on, which is
+/// as good as free, and one for a CPU by its number, `..._on`, which is a system call unless the thread
+/// is on that CPU.
+///
+/// ```
+/// use cpu_opv::{PerCpu, Word};
+///
+/// #[derive(Default)]
+/// struct Requests {
+///     served: Word,
+///     failed: Word,
+/// }
+///
+/// let requests = PerCpu::new(|_cpu| Requests::default());
+///
+/// // By any thread, often:
+/// requests.add(|here| &here.served, 1);
+///
+/// // By any thread, now and then:
+/// let served: usize = requests
+///     .iter()
+///     .map(|(_cpu, there)| there.served.load(core::sync::atomic::Ordering::Relaxed))
+///     .sum();
+/// assert_eq!(served, 1);
+/// ```
+pub struct PerCpu<T> {
+    slots: NonNull<Slot<T>>,
+    cpus: u32,
+    /// Unmapped when this is dropped.
+    _mapping: Mapping,
+    _owned: PhantomData<T>,
+}
+
+/// The `T` of a CPU. 128 bytes are two lines, which some CPUs fetch as a pair.
+#[repr(C, align(128))]
+struct Slot<T> {
+    control: Control,
+    data: T,
+}
+
+/// Types that are ready for use as all zeroes, in memory that processes share.
+///
+/// # Safety
+///
+/// All zeroes is a value, none that it can come to hold refers to this process (no pointers), and it does not
+/// need to be dropped.
+pub unsafe trait Zeroed: Sync + 'static {}
+
+// SAFETY: it is 0 then.
+unsafe impl Zeroed for Word {}
+// SAFETY: it has nothing but items.
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
+
+// SAFETY: it gives out `&T` on any thread, and drops the `T`s on the one that drops it.
+unsafe impl<T: Sync + Send> Sync for PerCpu<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync + Send> Send for PerCpu<T> {}
+
+impl<T: Sync + Send> PerCpu<T> {
+    /// A `T` for each CPU, made by `init`, in this process' memory.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no memory left.
+    pub fn new(mut init: impl FnMut(Cpu) -> T) -> Self {
+        let per_cpu = Self::mapped(&Memory::private(), 0).expect("memory for each CPU");
+        for cpu in Cpu::all() {
+            // SAFETY: within the mapping, and nobody else has it yet.
+            unsafe {
+                let slot = per_cpu.slots.add(cpu.number());
+                (&raw mut (*slot.as_ptr()).data).write(init(cpu));
+            }
+        }
+        per_cpu
+    }
+}
+
+impl<T: Zeroed> PerCpu<T> {
+    /// A `T` for each CPU, all zeroes, in this memory, or what other processes have made of them.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Backend`]: processes can only share it with [`Backend::CpuOpv`].
+    /// - [`Error::Layout`]: the memory is in use for something else.
+    /// - [`Error::Os`]: it could not be mapped.
+    pub fn new_in(memory: Memory<'_>) -> Result<Self, Error> {
+        // SAFETY: the trait says so.
+        unsafe { Self::zeroed(&memory, 0) }
+    }
+}
+
+impl<T> PerCpu<T> {
+    /// For a structure of this kind.
+    ///
+    /// # Safety
+    ///
+    /// All zeroes is a value of `T`. In memory that processes share, `T` is fit for that.
+    pub(crate) unsafe fn zeroed(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
+        Self::mapped(memory, kind)
+    }
+
+    /// With each `T` still to be initialised, unless it is all zeroes.
+    fn mapped(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
+        const {
+            assert!(
+                align_of::<Slot<T>>() == 128,
+                "T needs no stricter alignment"
+            )
+        };
+        let stopped = Backend::get() == Backend::Lock;
+        let mapping = Mapping::new(memory, kind, size_of::<Slot<T>>())?;
+        let slots = mapping.slots().cast::<Slot<T>>();
+        if stopped {
+            for index in 0..cpu::count() as usize {
+                // SAFETY: within the mapping, and nobody else has it yet: it is private, with this backend.
+                unsafe {
+                    let slot = slots.add(index);
+                    (&raw mut (*slot.as_ptr()).control).write(Control::new(true));
+                }
+            }
+        }
+        Ok(Self {
+            slots,
+            cpus: cpu::count(),
+            _mapping: mapping,
+            _owned: PhantomData,
+        })
+    }
+
+    /// The `T` of `cpu`, to look at.
+    #[inline]
+    pub fn get(&self, cpu: Cpu) -> &T {
+        &self.slot(cpu).data
+    }
+
+    /// Each CPU's `T`, to look at.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Cpu, &T)> + DoubleEndedIterator {
+        Cpu::all().map(|cpu| (cpu, self.get(cpu)))
+    }
+
+    /// Adds `n`, wrapping, to the word of the current CPU's `T` that `word` points out.
+    #[inline(always)]
+    pub fn add(&self, word: impl Fn(&T) -> &Word, n: usize) {
+        self.here(Add::<_, false> { word, n });
+    }
+
+    /// Adds `n`, wrapping, to a word of the `T` of `cpu`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`].
+    #[inline]
+    pub fn add_on(&self, cpu: Cpu, word: impl Fn(&T) -> &Word, n: usize) -> Result<(), Error> {
+        self.on(cpu, Add::<_, false> { word, n })
+    }
+
+    /// The same, with release semantics.
+    #[inline]
+    pub(crate) fn add_release_on(
+        &self,
+        cpu: Cpu,
+        word: impl Fn(&T) -> &Word,
+        n: usize,
+    ) -> Result<(), Error> {
+        self.on(cpu, Add::<_, true> { word, n })
+    }
+
+    /// If the word of the current CPU's `T` that `word` points out is `expect`, makes it `new`; returns
+    /// whether it was. The store releases.
+    #[inline(always)]
+    pub fn compare_store(&self, word: impl Fn(&T) -> &Word, expect: usize, new: usize) -> bool {
+        self.here(CompareStore { word, expect, new })
+    }
+
+    /// If a word of the `T` of `cpu` is `expect`, makes it `new`; returns whether it was. The store releases.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`].
+    #[inline]
+    pub fn compare_store_on(
+        &self,
+        cpu: Cpu,
+        word: impl Fn(&T) -> &Word,
+        expect: usize,
+        new: usize,
+    ) -> Result<bool, Error> {
+        self.on(cpu, CompareStore { word, expect, new })
+    }
+
+    #[inline(always)]
+    fn slot(&self, cpu: Cpu) -> &Slot<T> {
+        self.slot_by_number(cpu.as_u32())
+            .expect("there is a slot for each CPU that a `Cpu` can be")
+    }
+
+    /// The CPU that this `T` is of, which is one of these.
+    #[inline]
+    pub(crate) fn cpu_of(&self, data: &T) -> Cpu {
+        let first = &raw const self.slot(Cpu::FIRST).data;
+        let distance = (&raw const *data).addr() - first.addr();
+        Cpu::new(distance / size_of::<Slot<T>>()).expect("it is one of these")
+    }
+
+    /// A slot by a number from the kernel, which keeps its word on how many there are; but who restores a
+    /// process on a larger machine may not.
+    #[inline(always)]
+    fn slot_by_number(&self, cpu: u32) -> Option<&Slot<T>> {
+        if cpu < self.cpus {
+            // SAFETY: the mapping has a slot for each of them, initialised, for as long as `self` lives.
+            Some(unsafe { self.slots.add(cpu as usize).as_ref() })
+        } else {
+            None
+        }
+    }
+
+    /// Does it by one restartable sequence, if the thread is on this CPU and nothing gets in between.
+    #[inline(always)]
+    fn try_fast<O: Operation<T>>(
+        &self,
+        area: isize,
+        cpu: u32,
+        operation: &mut O,
+    ) -> Attempt<O::Output> {
+        let slot = self.slot_by_number(cpu).ok_or(Stop::Again)?;
+        // SAFETY: whoever has a `PerCpu` has gone through `Backend::get`, which initialises the area; and
+        // the word is that of the slot.
+        let fast = unsafe {
+            Fast::new(At {
+                area,
+                cpu,
+                stopped: slot.control.stopped(),
+            })
+        };
+        operation.attempt(&fast, &slot.data)
+    }
+
+    /// Does it to the current CPU's data.
+    #[inline(always)]
+    pub(crate) fn here<O: Operation<T>>(&self, mut operation: O) -> O::Output {
+        let (area, cpu) = rseq::cpu_start();
+        match self.try_fast(area, cpu, &mut operation) {
+            Ok(output) => output,
+            Err(_) => self.here_slow(operation),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn here_slow<O: Operation<T>>(&self, mut operation: O) -> O::Output {
+        if Backend::get() != Backend::Lock && rseq::register_thread() {
+            for _ in 0..ATTEMPTS {
+                let (area, cpu) = rseq::cpu_start();
+                if let Some(slot) = self.slot_by_number(cpu) {
+                    slot.control.wait();
+                }
+                if let Ok(output) = self.try_fast(area, cpu, &mut operation) {
+                    return output;
+                }
+            }
+        }
+        loop {
+            match self.slow(Cpu::current(), &mut operation) {
+                Ok(output) => return output,
+                // Moved to another CPU, and forbidden this one.
+                Err(Error::CpuNotAllowed) => {}
+                Err(error) => slow_path_unavailable(error),
+            }
+        }
+    }
+
+    /// Does it to the data of `cpu`.
+    #[inline]
+    pub(crate) fn on<O: Operation<T>>(
+        &self,
+        cpu: Cpu,
+        mut operation: O,
+    ) -> Result<O::Output, Error> {
+        let (area, here) = rseq::cpu_start();
+        if here == cpu.as_u32() {
+            if let Ok(output) = self.try_fast(area, here, &mut operation) {
+                return Ok(output);
+            }
+        }
+        self.slow(cpu, &mut operation)
+    }
+
+    /// Does it to the data of `cpu`, not by a restartable sequence.
+    #[inline(never)]
+    fn slow<O: Operation<T>>(&self, cpu: Cpu, operation: &mut O) -> Result<O::Output, Error> {
+        let slot = self.slot(cpu);
+        let attempt: &mut dyn FnMut() -> Attempt<O::Output> = match Backend::get() {
+            Backend::CpuOpv => &mut || operation.attempt(&Opv(cpu), &slot.data),
+            Backend::Membarrier | Backend::Lock => &mut || {
+                let stopped = slot.control.stop(cpu);
+                operation.attempt(&Plain(&stopped), &slot.data)
+            },
+        };
+        loop {
+            match attempt() {
+                Ok(output) => return Ok(output),
+                // Something else has succeeded then.
+                Err(Stop::Again) => {}
+                Err(Stop::Failed(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+impl<T> Drop for PerCpu<T> {
+    fn drop(&mut self) {
+        if needs_drop::<T>() {
+            for cpu in Cpu::all() {
+                // SAFETY: it is within the mapping, was initialised, and nobody has it any more.
+                unsafe { (&raw mut (*self.slots.add(cpu.number()).as_ptr()).data).drop_in_place() };
+            }
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PerCpu<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// `*word += n`
+struct Add<F, const RELEASE: bool> {
+    word: F,
+    n: usize,
+}
+
+impl<T, F: Fn(&T) -> &Word, const RELEASE: bool> Operation<T> for Add<F, RELEASE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn attempt<W: Way>(&mut self, way: &W, data: &T) -> Attempt<()> {
+        way.add::<RELEASE>((self.word)(data), self.n)
+    }
+}
+
+/// `if *word == expect { *word = new }`
+struct CompareStore<F> {
+    word: F,
+    expect: usize,
+    new: usize,
+}
+
+impl<T, F: Fn(&T) -> &Word> Operation<T> for CompareStore<F> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn attempt<W: Way>(&mut self, way: &W, data: &T) -> Attempt<bool> {
+        let word = (self.word)(data);
+        if word.get() != self.expect {
+            return Ok(false);
+        }
+        way.compare_store::<true>(word, self.expect, self.new)?;
+        Ok(true)
+    }
+}

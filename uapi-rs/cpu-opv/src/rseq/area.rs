@@ -1,0 +1,209 @@
+//! The area that a thread shares with the kernel, and its registration.
+//!
+//! A thread can register one area. glibc (2.35 or later) has done so, at the same offset from the thread
+//! pointer in each thread. Where nobody has, this crate brings an area in thread-local storage of the
+//! static kind, so that this too is at one offset in all threads; each thread registers it when
+//! its first sequence fails for want of that.
+
+use core::ffi::c_int;
+use core::sync::atomic::{
+    AtomicIsize, AtomicU8, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::arch;
+use crate::sys::{Errno, keeping_errno};
+
+/// What this file needs of `struct rseq`.
+#[repr(C, align(32))]
+struct Area {
+    cpu_id_start: AtomicU32,
+    cpu_id: AtomicU32,
+    rest: [AtomicU32; 6],
+}
+
+/// The size that each kernel takes.
+const SIZE: usize = size_of::<Area>();
+const _: () = assert!(SIZE == 32);
+
+// Values of `cpu_id` while the area is not registered.
+const UNINITIALIZED: u32 = -1_i32 as u32;
+/// Says: do not try again.
+const REGISTRATION_FAILED: u32 = -2_i32 as u32;
+
+const UNREGISTER: c_int = 1;
+
+// The crate's own area: an instance for each thread, `UNINITIALIZED`. It is weak, so that two versions of
+// this crate in one program share it: a thread has only one.
+core::arch::global_asm!(
+    ".pushsection .tdata.__cpu_opv_rseq_area, \"awT\", %progbits",
+    ".weak __cpu_opv_rseq_area",
+    ".hidden __cpu_opv_rseq_area",
+    ".type __cpu_opv_rseq_area, %object",
+    ".size __cpu_opv_rseq_area, 32",
+    ".balign 32",
+    "__cpu_opv_rseq_area:",
+    ".long 0, 0xffffffff, 0, 0, 0, 0, 0, 0",
+    ".popsection",
+);
+
+/// Offset of each thread's area from its thread pointer. Set by `init`.
+static OFFSET: AtomicIsize = AtomicIsize::new(0);
+
+/// Whose areas these are. Set by `init`.
+static OWNER: AtomicU8 = AtomicU8::new(NOBODY);
+const NOBODY: u8 = 0;
+const LIBC: u8 = 1;
+const THIS_CRATE: u8 = 2;
+
+/// Finds the area. All that uses sequences comes after it.
+///
+/// To be called again is harmless.
+pub(crate) fn init() {
+    let (owner, offset) = match libc_offset() {
+        Some(offset) => (LIBC, offset),
+        None => (THIS_CRATE, arch::own_offset()),
+    };
+    OFFSET.store(offset, Relaxed);
+    // Who sees the owner sees the offset.
+    OWNER.store(owner, Release);
+}
+
+/// The offset of the libc's area, if the libc registers one.
+#[cfg(not(target_feature = "crt-static"))]
+fn libc_offset() -> Option<isize> {
+    // SAFETY: the names are strings.
+    let [offset, size] = [c"__rseq_offset", c"__rseq_size"]
+        .map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: glibc defines these constants, an `unsigned int` and a `ptrdiff_t`.
+    unsafe { (size.cast::<u32>().read() != 0).then(|| offset.cast::<isize>().read()) }
+}
+
+#[cfg(target_feature = "crt-static")]
+fn libc_offset() -> Option<isize> {
+    // SAFETY: the assembly below defines both, with the type of a pointer, and nothing writes them.
+    let (offset, size) = unsafe { (__cpu_opv_rseq_offset, __cpu_opv_rseq_size) };
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { (size.read() != 0).then(|| offset.read()) }
+}
+
+// The addresses of glibc's constants, or null where it does not define them.
+#[cfg(target_feature = "crt-static")]
+core::arch::global_asm!(
+    ".weak __rseq_offset",
+    ".weak __rseq_size",
+    ".pushsection .data.rel.ro.__cpu_opv_rseq, \"aw\", %progbits",
+    ".weak __cpu_opv_rseq_offset",
+    ".weak __cpu_opv_rseq_size",
+    ".hidden __cpu_opv_rseq_offset",
+    ".hidden __cpu_opv_rseq_size",
+    ".balign {size}",
+    "__cpu_opv_rseq_offset:",
+    ".{size}byte __rseq_offset",
+    "__cpu_opv_rseq_size:",
+    ".{size}byte __rseq_size",
+    ".popsection",
+    size = const size_of::<usize>(),
+);
+
+#[cfg(target_feature = "crt-static")]
+unsafe extern "C" {
+    static __cpu_opv_rseq_offset: *const isize;
+    static __cpu_opv_rseq_size: *const u32;
+}
+
+/// Where the calling thread's area is, and the CPU that the thread is on or lately was.
+///
+/// `init` has run: before `Backend::get` returned, without which there is no structure.
+#[inline(always)]
+pub(crate) fn cpu_start() -> (isize, u32) {
+    let area = arch::area(OFFSET.load(Relaxed));
+    // SAFETY: each thread has an area there: the libc's, or in static thread-local storage.
+    (area, unsafe { arch::cpu_id_start(area) })
+}
+
+fn area() -> Option<&'static Area> {
+    if OWNER.load(Acquire) == NOBODY {
+        return None;
+    }
+    let pointer = arch::thread_pointer().wrapping_offset(OFFSET.load(Relaxed));
+    // SAFETY: as in `cpu_start`; it lives as long as the thread, and the reference is not passed on.
+    Some(unsafe { &*pointer.cast::<Area>() })
+}
+
+/// The CPU that the thread is on, if the kernel keeps that in its area.
+pub(crate) fn current_cpu() -> Option<u32> {
+    match area()?.cpu_id.load(Relaxed) {
+        UNINITIALIZED | REGISTRATION_FAILED => None,
+        cpu => Some(cpu),
+    }
+}
+
+/// Whether this thread can run sequences; registers its area if that has to be done.
+pub(crate) fn register_thread() -> bool {
+    let Some(area) = area() else {
+        return false;
+    };
+    match area.cpu_id.load(Relaxed) {
+        REGISTRATION_FAILED => false,
+        UNINITIALIZED if OWNER.load(Acquire) == THIS_CRATE => register(area),
+        UNINITIALIZED => false,
+        _ => true,
+    }
+}
+
+fn register(area: &'static Area) -> bool {
+    match rseq(area, 0) {
+        // EBUSY: it is registered already, by a signal handler just now.
+        Ok(()) | Err(Errno(libc::EBUSY)) => {
+            // The kernel may write to the area until the thread is gone, but some libcs unmap it before.
+            thread_local!(static UNREGISTER_AT_EXIT: Unregister = const { Unregister });
+            UNREGISTER_AT_EXIT.try_with(|_| ()).is_ok() || {
+                unregister(area);
+                false
+            }
+        }
+        Err(_) => {
+            area.cpu_id.store(REGISTRATION_FAILED, Relaxed);
+            false
+        }
+    }
+}
+
+struct Unregister;
+
+impl Drop for Unregister {
+    fn drop(&mut self) {
+        if let Some(area) = area() {
+            unregister(area);
+        }
+    }
+}
+
+fn unregister(area: &'static Area) {
+    if rseq(area, UNREGISTER).is_ok() {
+        // What destructors still do goes by the slow path.
+        area.cpu_id.store(REGISTRATION_FAILED, Relaxed);
+    }
+}
+
+/// `rseq(2)`
+fn rseq(area: &'static Area, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: the area is this thread's, and stays until `Unregister` has been dropped.
+    keeping_errno(|| unsafe {
+        libc::syscall(
+            libc::SYS_rseq,
+            &raw const *area,
+            SIZE,
+            flags,
+            super::SIGNATURE,
+        )
+    })
+    .map(|_| ())
+}

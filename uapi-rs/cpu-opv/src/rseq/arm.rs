@@ -1,0 +1,261 @@
+//! Sequences for ARMv7, as A32 code.
+
+use core::arch::asm;
+
+use super::{At, Status};
+
+/// Offset of this crate's own area from the thread pointer.
+pub(super) fn own_offset() -> isize {
+    let offset: isize;
+    // SAFETY: reads what the linker or the loader has put there.
+    unsafe {
+        asm!(
+            "ldr {offset}, 3f",
+            "2:",
+            "ldr {offset}, [pc, {offset}]",
+            "b 4f",
+            "3:",
+            ".long __cpu_opv_rseq_area(GOTTPOFF) - ((2b + 8) - 3b)",
+            "4:",
+            offset = out(reg) offset,
+            options(nostack, preserves_flags, pure, readonly),
+        );
+    }
+    offset
+}
+
+/// The thread pointer.
+#[inline(always)]
+pub(super) fn thread_pointer() -> *mut u8 {
+    let pointer;
+    // SAFETY: reads a register.
+    unsafe {
+        asm!(
+            "mrc p15, 0, {pointer}, c13, c0, 3",
+            pointer = out(reg) pointer,
+            options(nostack, preserves_flags, pure, nomem),
+        );
+    }
+    pointer
+}
+
+/// What the sequences take for the area: its address.
+#[inline(always)]
+pub(super) fn area(offset: isize) -> isize {
+    thread_pointer() as isize + offset
+}
+
+/// `area.cpu_id_start`
+///
+/// # Safety
+///
+/// `area` is from [`area`].
+#[inline(always)]
+pub(super) unsafe fn cpu_id_start(area: isize) -> u32 {
+    // SAFETY: the caller's. Volatile, as the kernel changes it.
+    unsafe { (area as *const u32).read_volatile() }
+}
+
+/// A sequence: the checks that start each, then `$body`, then the commit.
+///
+/// In the body, label 5 is where to go to abort, and 6 where a comparison failed. `{status}` and `{scratch}` are
+/// registers to use; what is in `{status}` at the end is to be neither 0 nor 1. The macro adds the commit, which
+/// stores `{new}` to `*{v}`.
+macro_rules! sequence {
+    ($release:expr, $at:expr, $body:tt, $($operands:tt)*) => {
+        if $release {
+            sequence!(@ ["dmb ish", "str {new}, [{v}]"], $at, $body, $($operands)*)
+        } else {
+            sequence!(@ ["str {new}, [{v}]"], $at, $body, $($operands)*)
+        }
+    };
+    (@ [$($commit:literal),*], $at:expr, [$($body:literal),* $(,)?], $($operands:tt)*) => {{
+        let status: usize;
+        asm!(
+            // area.rseq_cs = &descriptor
+            "movw {status}, #:lower16:(3f - (7f + 8))",
+            "movt {status}, #:upper16:(3f - (7f + 8))",
+            "7:",
+            "add {status}, pc, {status}",
+            "str {status}, [{area}, #8]",
+            "2:",
+            // if area.cpu_id != cpu: abort
+            "ldr {scratch}, [{area}, #4]",
+            "cmp {scratch}, {cpu}",
+            "bne 5f",
+            // if *stopped: abort
+            "ldr {scratch}, [{stopped}]",
+            "cmp {scratch}, #0",
+            "bne 5f",
+            $($body,)*
+            $($commit,)*
+            "4:",
+            // struct rseq_cs: version and flags, start_ip, post_commit_offset, abort_ip
+            ".pushsection __rseq_cs, \"aw\"",
+            ".balign 32",
+            "3:",
+            ".long 0, 0",
+            ".long 2b, 0, 4b - 2b, 0, 5f, 0",
+            ".popsection",
+            // At the end of this function's code, within reach of the branches.
+            ".subsection 1",
+            ".inst {signature}",
+            "5:",
+            "mov {status}, #0",
+            "b 4b",
+            "6:",
+            "mov {status}, #1",
+            "b 4b",
+            ".subsection 0",
+            status = out(reg) status,
+            scratch = out(reg) _,
+            area = in(reg) $at.area,
+            cpu = in(reg) $at.cpu,
+            stopped = in(reg) $at.stopped,
+            signature = const super::SIGNATURE,
+            $($operands)*
+            options(nostack),
+        );
+        Status(status)
+    }};
+}
+
+#[inline(always)]
+pub(super) unsafe fn add<const RELEASE: bool>(at: At, v: *mut usize, n: usize) -> Status {
+    // SAFETY: the caller's.
+    unsafe {
+        sequence!(RELEASE, at, [
+            // commit: *v += n
+            "ldr {new}, [{v}]",
+            "add {new}, {new}, {n}",
+        ], v = in(reg) v, n = in(reg) n, new = out(reg) _,)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn compare_store<const RELEASE: bool>(
+    at: At,
+    v: *mut usize,
+    expect: usize,
+    new: usize,
+) -> Status {
+    // SAFETY: the caller's.
+    unsafe {
+        sequence!(RELEASE, at, [
+            // if *v != expect: differs
+            "ldr {scratch}, [{v}]",
+            "cmp {scratch}, {expect}",
+            "bne 6f",
+            // commit: *v = new
+        ], v = in(reg) v, expect = in(reg) expect, new = in(reg) new,)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn compare2_store<const RELEASE: bool>(
+    at: At,
+    v: *mut usize,
+    expect: usize,
+    v2: *mut usize,
+    expect2: usize,
+    new: usize,
+) -> Status {
+    // SAFETY: the caller's.
+    unsafe {
+        sequence!(RELEASE, at, [
+            // if *v != expect: differs
+            "ldr {scratch}, [{v}]",
+            "cmp {scratch}, {expect}",
+            "bne 6f",
+            // if *v2 != expect2: differs
+            "ldr {scratch}, [{v2}]",
+            "cmp {scratch}, {expect2}",
+            "bne 6f",
+            // commit: *v = new
+        ],
+        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
+        v2 = in(reg) v2, expect2 = in(reg) expect2,)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn compare_store2<const RELEASE: bool>(
+    at: At,
+    v: *mut usize,
+    expect: usize,
+    v2: *mut usize,
+    new2: usize,
+    new: usize,
+) -> Status {
+    // SAFETY: the caller's.
+    unsafe {
+        sequence!(RELEASE, at, [
+            // if *v != expect: differs
+            "ldr {scratch}, [{v}]",
+            "cmp {scratch}, {expect}",
+            "bne 6f",
+            // *v2 = new2
+            "str {new2}, [{v2}]",
+            // commit: *v = new
+        ],
+        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
+        v2 = in(reg) v2, new2 = in(reg) new2,)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
+    at: At,
+    v: *mut usize,
+    expect: usize,
+    (dst, src, len): (*mut u8, *const u8, usize),
+    new: usize,
+) -> Status {
+    // SAFETY: the caller's.
+    unsafe {
+        sequence!(RELEASE, at, [
+            // if *v != expect: differs
+            "ldr {scratch}, [{v}]",
+            "cmp {scratch}, {expect}",
+            "bne 6f",
+            // while len >= 4: copy a word
+            "subs {len}, {len}, #4",
+            "blo 8f",
+            "7:",
+            "ldr {scratch}, [{src}], #4",
+            "str {scratch}, [{dst}], #4",
+            "subs {len}, {len}, #4",
+            "bhs 7b",
+            "8:",
+            // while len > 0: copy a byte
+            "adds {len}, {len}, #4",
+            "beq 9f",
+            "7:",
+            "ldrb {scratch}, [{src}], #1",
+            "strb {scratch}, [{dst}], #1",
+            "subs {len}, {len}, #1",
+            "bne 7b",
+            "9:",
+            // commit: *v = new
+        ],
+        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
+        dst = inout(reg) dst => _, src = inout(reg) src => _, len = inout(reg) len => _,)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn pop<const RELEASE: bool>(at: At, v: *mut usize) -> (Status, usize) {
+    let head: usize;
+    // SAFETY: the caller's.
+    let status = unsafe {
+        sequence!(RELEASE, at, [
+            // head = *v; if head == 0: differs
+            "ldr {head}, [{v}]",
+            "cmp {head}, #0",
+            "beq 6f",
+            // commit: *v = *head
+            "ldr {new}, [{head}]",
+        ], v = in(reg) v, head = out(reg) head, new = out(reg) _,)
+    };
+    (status, head)
+}

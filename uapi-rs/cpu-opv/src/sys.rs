@@ -1,0 +1,38 @@
+//! System calls that leave `errno` as it was, so that signal handlers may make them.
+
+use core::ffi::{c_int, c_long};
+
+/// What `errno` was after a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) c_int);
+
+fn errno() -> *mut c_int {
+    // SAFETY: takes nothing; returns the address of this thread's variable.
+    unsafe {
+        #[cfg(target_os = "android")]
+        return libc::__errno();
+        #[cfg(not(target_os = "android"))]
+        return libc::__errno_location();
+    }
+}
+
+/// Makes `call`, which returns -1 and sets `errno` when it fails.
+pub(crate) fn keeping_errno(call: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
+    let variable = errno();
+    // SAFETY: `errno` is this thread's.
+    let before = unsafe { variable.read() };
+    let result = match call() {
+        // SAFETY: as above.
+        -1 => Err(Errno(unsafe { variable.read() })),
+        other => Ok(other),
+    };
+    // SAFETY: as above.
+    unsafe { variable.write(before) };
+    result
+}
+
+/// `membarrier(2)`.
+pub(crate) fn membarrier(command: c_int, flags: c_int, cpu: c_int) -> Result<c_long, Errno> {
+    // SAFETY: takes no memory.
+    keeping_errno(|| unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) })
+}

@@ -1,0 +1,109 @@
+//! The primitives that all structures are built on, and the three ways to make one atomic.
+//!
+//! A primitive changes the words of one CPU in one step, as seen by all that change them:
+//!
+//! | | |
+//! |---|---|
+//! | [`add`](Way::add) | `*v += n` |
+//! | [`compare_store`](Way::compare_store) | if `*v == expect`: `*v = new` |
+//! | [`compare2_store`](Way::compare2_store) | if `*v == expect` and `*v2 == expect2`: `*v = new` |
+//! | [`compare_store2`](Way::compare_store2) | if `*v == expect`: `*v2 = new2`, `*v = new` |
+//! | [`compare_copy_store`](Way::compare_copy_store) | if `*v == expect`: copy bytes, `*v = new` |
+//! | [`pop`](Way::pop) | if `*v != 0`: `*v = **v`, return the former `*v` |
+//!
+//! | way | a primitive is | needs | fails with [`Stop::Again`] |
+//! |---|---|---|---|
+//! | [`Fast`] | a restartable sequence | to be on that CPU | when interrupted, when stopped, when it differs |
+//! | [`Opv`] | a vector for `cpu_opv(2)` | the kernel | when it differs |
+//! | [`Plain`] | plain code | all others to be stopped | never: nothing changes meanwhile |
+//!
+//! With `RELEASE`, who sees the last store through an acquire load sees all that this thread stored before.
+//!
+//! What a structure does is an [`Operation`]: it is written once, on these primitives, and compiled for
+//! each way.
+
+mod fast;
+mod opv;
+mod plain;
+
+pub(crate) use fast::Fast;
+pub(crate) use opv::Opv;
+pub(crate) use plain::Plain;
+
+use crate::error::Error;
+use crate::word::Word;
+
+/// Why an attempt did nothing.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Something got in between. Look at the words again.
+    Again,
+    Failed(Error),
+}
+
+pub(crate) type Attempt<T> = Result<T, Stop>;
+
+/// One of the three ways. The words are those of the CPU that it is for.
+pub(crate) trait Way {
+    fn add<const RELEASE: bool>(&self, v: &Word, n: usize) -> Attempt<()>;
+
+    fn compare_store<const RELEASE: bool>(
+        &self,
+        v: &Word,
+        expect: usize,
+        new: usize,
+    ) -> Attempt<()>;
+
+    fn compare2_store<const RELEASE: bool>(
+        &self,
+        v: (&Word, usize),
+        v2: (&Word, usize),
+        new: usize,
+    ) -> Attempt<()>;
+
+    /// It may write to the second word and then fail.
+    fn compare_store2<const RELEASE: bool>(
+        &self,
+        v: (&Word, usize),
+        v2: (&Word, usize),
+        new: usize,
+    ) -> Attempt<()>;
+
+    /// It may copy some bytes and then fail.
+    ///
+    /// # Safety
+    ///
+    /// While `*v == expect`, the bytes of `copy` can be written and read, and nobody else accesses those
+    /// that are written. They do not overlap.
+    unsafe fn compare_copy_store<const RELEASE: bool>(
+        &self,
+        v: &Word,
+        expect: usize,
+        copy: Copy,
+        new: usize,
+    ) -> Attempt<()>;
+
+    /// 0 if `*v` is 0.
+    ///
+    /// # Safety
+    ///
+    /// While `*v` is not 0, it is the address of a word that can be read.
+    unsafe fn pop(&self, v: &Word) -> Attempt<usize>;
+}
+
+/// Bytes to be copied.
+#[derive(Clone, Copy)]
+pub(crate) struct Copy {
+    pub(crate) dst: *mut u8,
+    pub(crate) src: *const u8,
+    pub(crate) len: usize,
+}
+
+/// Something to be done to the data of a CPU: of any, until it is done.
+pub(crate) trait Operation<T> {
+    type Output;
+
+    /// Looks at the data and changes it with one primitive, whose failure it returns. It may come to be
+    /// called again, with the data of another CPU.
+    fn attempt<W: Way>(&mut self, way: &W, data: &T) -> Attempt<Self::Output>;
+}

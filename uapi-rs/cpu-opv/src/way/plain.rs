@@ -1,0 +1,85 @@
+//! A primitive as plain code.
+
+use core::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::{Attempt, Copy, Stop, Way};
+use crate::stopped::Stopped;
+use crate::word::Word;
+
+/// On data whose CPU's sequences are stopped.
+pub(crate) struct Plain<'a>(
+    #[expect(dead_code, reason = "it is a proof")] pub(crate) &'a Stopped<'a>,
+);
+
+fn store<const RELEASE: bool>(v: &Word, new: usize) {
+    v.store(new, if RELEASE { Release } else { Relaxed });
+}
+
+fn check(same: bool) -> Attempt<()> {
+    if same { Ok(()) } else { Err(Stop::Again) }
+}
+
+impl Way for Plain<'_> {
+    fn add<const RELEASE: bool>(&self, v: &Word, n: usize) -> Attempt<()> {
+        store::<RELEASE>(v, v.get().wrapping_add(n));
+        Ok(())
+    }
+
+    fn compare_store<const RELEASE: bool>(
+        &self,
+        v: &Word,
+        expect: usize,
+        new: usize,
+    ) -> Attempt<()> {
+        check(v.get() == expect)?;
+        store::<RELEASE>(v, new);
+        Ok(())
+    }
+
+    fn compare2_store<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (v2, expect2): (&Word, usize),
+        new: usize,
+    ) -> Attempt<()> {
+        check(v.get() == expect && v2.get() == expect2)?;
+        store::<RELEASE>(v, new);
+        Ok(())
+    }
+
+    fn compare_store2<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (v2, new2): (&Word, usize),
+        new: usize,
+    ) -> Attempt<()> {
+        check(v.get() == expect)?;
+        store::<false>(v2, new2);
+        store::<RELEASE>(v, new);
+        Ok(())
+    }
+
+    unsafe fn compare_copy_store<const RELEASE: bool>(
+        &self,
+        v: &Word,
+        expect: usize,
+        copy: Copy,
+        new: usize,
+    ) -> Attempt<()> {
+        check(v.get() == expect)?;
+        // SAFETY: the caller answers for the bytes.
+        unsafe { copy.dst.copy_from_nonoverlapping(copy.src, copy.len) };
+        store::<RELEASE>(v, new);
+        Ok(())
+    }
+
+    unsafe fn pop(&self, v: &Word) -> Attempt<usize> {
+        let head = v.get();
+        if head != 0 {
+            // SAFETY: the caller answers for what `v` points to; nobody else changes it, see `Plain`.
+            let link = unsafe { &*(head as *const Word) };
+            store::<false>(v, link.get());
+        }
+        Ok(head)
+    }
+}

@@ -1,0 +1,29 @@
+//! The choice of the backend, which is once for a process: so there is one test in this file.
+
+use cpu_opv::{Backend, Counter, Error, Memory, slow_path_calls, support};
+
+#[test]
+fn backend_is_chosen_once() {
+    Backend::Lock.select().unwrap();
+    Backend::Lock.select().unwrap();
+    assert_eq!(Backend::get(), Backend::Lock);
+    assert_eq!(Backend::Membarrier.select(), Err(Error::Backend));
+    assert_eq!(Backend::CpuOpv.select(), Err(Error::Backend));
+    println!("{:?}", support());
+
+    // All by the lock.
+    let counter = Counter::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..10_000).for_each(|_| counter.increment()));
+        }
+    });
+    assert_eq!(counter.sum(), 40_000);
+    assert_eq!(slow_path_calls().lock, 40_000);
+
+    // That is not for other processes.
+    assert_eq!(
+        Counter::new_in(Memory::shared()).err(),
+        Some(Error::Backend)
+    );
+}

@@ -1,0 +1,184 @@
+//! Structures in memory that two processes share: each item is there, once.
+
+mod common;
+
+use std::fs::File;
+use std::os::fd::{AsFd, FromRawFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use common::{Random, allowed, operations, threads};
+use cpu_opv::{
+    Backend, CopyStack, Counter, Cpu, Error, Memory, PerCpuLock, Ring, Stack, StealStack,
+    slow_path_calls,
+};
+
+fn memfd() -> File {
+    // SAFETY: a new file descriptor, which nobody else owns.
+    unsafe { File::from_raw_fd(libc::memfd_create(c"cpu-opv".as_ptr(), 0)) }
+}
+
+#[test]
+fn only_cpu_opv_is_for_other_processes() {
+    if Backend::get() == Backend::CpuOpv {
+        return eprintln!("skipped: this kernel has cpu_opv(2)");
+    }
+    assert_eq!(
+        Counter::new_in(Memory::shared()).err(),
+        Some(Error::Backend)
+    );
+}
+
+#[test]
+fn another_structure_is_refused() {
+    if Backend::get() != Backend::CpuOpv {
+        return eprintln!("skipped: this kernel has no cpu_opv(2)");
+    }
+    let file = memfd();
+    // SAFETY: nobody else has it.
+    let memory = || unsafe { Memory::file(file.as_fd()) };
+    let stack = Stack::<usize, 8>::new_in(memory()).unwrap();
+    let cpu = allowed()[0];
+    stack.push_on(cpu, 1).unwrap();
+
+    // Mapped a second time.
+    let same = Stack::<usize, 8>::new_in(memory()).unwrap();
+    assert_eq!(same.pop_on(cpu), Ok(Some(1)));
+    let longer = Stack::<usize, 800>::new_in(memory());
+    assert_eq!(longer.err(), Some(Error::Layout));
+    assert_eq!(Counter::new_in(memory()).err(), Some(Error::Layout));
+}
+
+struct Shared {
+    counter: Counter,
+    lock: PerCpuLock<[usize; 2]>,
+    stack: Stack<usize, 64>,
+    steal: StealStack<usize, 64>,
+    copies: CopyStack<[usize; 10], 64>,
+    ring: Ring<usize, 4, 16>,
+}
+
+/// What was put in, less what was taken out: of the stack, of that to steal from, of the copies, of the ring; then
+/// what was counted and how often the lock was held. The sums of both processes.
+type Sums = [AtomicUsize; 6];
+
+fn work(shared: &Shared, sums: &Sums, index: usize) {
+    let cpus = allowed();
+    let mut random = Random::new(index);
+    let put = |sum: usize, n| sums[sum].fetch_add(n, Relaxed);
+    let take = |sum: usize, n| sums[sum].fetch_sub(n, Relaxed);
+    for n in 0..operations() / threads() / 2 {
+        let cpu = cpus[random.below(cpus.len())];
+        let remote = random.below(50) == 0;
+
+        match remote {
+            true => shared.counter.add_on(cpu, n).unwrap(),
+            false => shared.counter.add(n),
+        }
+        put(4, n);
+
+        if let Some(mut both) = shared.lock.try_lock() {
+            assert_eq!(both[0], both[1]);
+            both[0] += 1;
+            both[1] += 1;
+            put(5, 1);
+        }
+
+        if random.below(2) == 0 {
+            if shared.stack.push(n).is_ok() {
+                put(0, n);
+            }
+            if shared.steal.push(n).is_ok() {
+                put(1, n);
+            }
+            if shared.copies.push([n; 10]).is_ok() {
+                put(2, n);
+            }
+            if shared.ring.push(n).is_ok() {
+                put(3, n);
+            }
+        } else {
+            let popped = match remote {
+                true => shared.stack.pop_on(cpu).unwrap(),
+                false => shared.stack.pop(),
+            };
+            popped.map(|n| take(0, n));
+            let stolen = match remote {
+                true => shared.steal.steal(),
+                false => shared.steal.pop(),
+            };
+            stolen.map(|n| take(1, n));
+            if let Some(copy) = shared.copies.pop() {
+                assert_eq!(copy, [copy[0]; 10]);
+                take(2, copy[0]);
+            }
+            shared.ring.consume(cpu, |n| {
+                take(3, n);
+            });
+        }
+    }
+}
+
+#[test]
+fn two_processes_share() {
+    if Backend::get() != Backend::CpuOpv {
+        return eprintln!("skipped: this kernel has no cpu_opv(2)");
+    }
+    let shared = Shared {
+        counter: Counter::new_in(Memory::shared()).unwrap(),
+        lock: PerCpuLock::new_in(Memory::shared()).unwrap(),
+        stack: Stack::new_in(Memory::shared()).unwrap(),
+        steal: StealStack::new_in(Memory::shared()).unwrap(),
+        copies: CopyStack::new_in(Memory::shared()).unwrap(),
+        ring: Ring::new_in(Memory::shared()).unwrap(),
+    };
+    // SAFETY: memory of zeroes, of both processes.
+    let sums = unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        let map = libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0);
+        assert_ne!(map, libc::MAP_FAILED);
+        &*map.cast::<Sums>()
+    };
+
+    let on_threads = |first: usize| {
+        thread::scope(|scope| {
+            for index in 0..threads() {
+                let shared = &shared;
+                scope.spawn(move || work(shared, sums, first + index));
+            }
+        });
+    };
+    // SAFETY: the child starts threads, for which glibc's fork prepares it, and ends without running anything
+    // of its parent.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| on_threads(100)));
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(panicked.is_err().into()) };
+    }
+    on_threads(200);
+    let mut status = 0;
+    // SAFETY: the status is written.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+
+    let on_all = |each: &dyn Fn(Cpu) -> usize| allowed().into_iter().map(each).sum::<usize>();
+    let all = |pop: &dyn Fn(Cpu) -> Option<usize>| {
+        on_all(&|cpu| std::iter::from_fn(|| pop(cpu)).sum::<usize>())
+    };
+    let left = [
+        all(&|cpu| shared.stack.pop_on(cpu).unwrap()),
+        all(&|cpu| shared.steal.pop_on(cpu).unwrap()),
+        all(&|cpu| shared.copies.pop_on(cpu).unwrap().map(|copy| copy[0])),
+        on_all(&|cpu| {
+            let mut sum = 0;
+            shared.ring.consume(cpu, |n| sum += n);
+            sum
+        }),
+        shared.counter.sum(),
+        on_all(&|cpu| shared.lock.lock_on(cpu).unwrap()[0]),
+    ];
+    assert_eq!(left, sums.each_ref().map(|sum| sum.load(Relaxed)));
+    println!("two processes: {:?}", slow_path_calls());
+}
