@@ -1,0 +1,225 @@
+//! cpu-opv against what one would do otherwise, in one run: by one thread, as many as there are CPUs, four times that.
+//!
+//! An iteration is a thousand operations, or a thousand pairs of them: so the microseconds that are printed are
+//! nanoseconds for one. `fastest` is the column to look at on a machine that has other things to do.
+
+use std::cell::{Cell, RefCell};
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::available_parallelism;
+
+use cpu_opv::{Backend, CopyStack, Counter, Cpu, List, Node, PerCpuLock, Ring, Stack};
+#[cfg(target_arch = "x86_64")]
+use cpu_opv_bench::c;
+use cpu_opv_bench::{ByCpu, Padded, cpu_by_getcpu, cpu_by_rseq};
+use divan::Bencher;
+
+const OPERATIONS: usize = 1000;
+/// What a CPU, or a thread, or all share, has at first of what is taken and given back.
+const ITEMS: usize = 16;
+
+fn main() {
+    println!("{:?}", Backend::get());
+    divan::main();
+}
+
+fn threads() -> [usize; 3] {
+    let cpus = available_parallelism().map_or(1, usize::from);
+    [1, cpus, 4 * cpus]
+}
+
+/// A thousand of these an iteration.
+#[inline(always)]
+fn thousand(bencher: Bencher, operation: impl Fn() + Sync) {
+    bencher.bench(|| {
+        for _ in 0..OPERATIONS {
+            operation();
+        }
+    });
+}
+
+#[divan::bench_group(threads = threads())]
+mod increment {
+    use super::*;
+
+    #[divan::bench]
+    fn cpu_opv(bencher: Bencher) {
+        let counter = Counter::new();
+        thousand(bencher, || counter.increment());
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[divan::bench]
+    fn c_with_rseq(bencher: Bencher) {
+        let counts = c::Counts::new();
+        bencher.bench(|| counts.increment(OPERATIONS));
+    }
+
+    #[divan::bench]
+    fn thread_local(bencher: Bencher) {
+        thread_local!(static LOCAL: Cell<usize> = const { Cell::new(0) });
+        thousand(bencher, || {
+            LOCAL.with(|count| count.set(black_box(count.get()) + 1))
+        });
+    }
+
+    #[divan::bench]
+    fn sharded_atomics_by_rseq(bencher: Bencher) {
+        let counts = ByCpu::new(|| Padded(AtomicUsize::new(0)));
+        thousand(bencher, || {
+            counts[cpu_by_rseq()].0.fetch_add(1, Relaxed);
+        });
+    }
+
+    #[divan::bench]
+    fn sharded_atomics_by_getcpu(bencher: Bencher) {
+        let counts = ByCpu::new(|| Padded(AtomicUsize::new(0)));
+        thousand(bencher, || {
+            counts[cpu_by_getcpu()].0.fetch_add(1, Relaxed);
+        });
+    }
+
+    #[divan::bench]
+    fn one_atomic(bencher: Bencher) {
+        let count = AtomicUsize::new(0);
+        thousand(bencher, || {
+            count.fetch_add(1, Relaxed);
+        });
+    }
+
+    #[divan::bench]
+    fn mutex(bencher: Bencher) {
+        let count = Mutex::new(0_usize);
+        thousand(bencher, || *count.lock().unwrap() += 1);
+    }
+}
+
+/// Takes an object from a pool and gives it back.
+#[divan::bench_group(threads = threads())]
+mod pop_and_push {
+    use super::*;
+
+    #[divan::bench]
+    fn cpu_opv_list(bencher: Bencher) {
+        let list = List::new();
+        for cpu in Cpu::all() {
+            for item in 0..ITEMS {
+                let _ = list.push_on(cpu, Box::new(Node::new(item)));
+            }
+        }
+        thousand(bencher, || {
+            if let Some(node) = list.pop() {
+                list.push(node);
+            }
+        });
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[divan::bench]
+    fn c_with_rseq_list(bencher: Bencher) {
+        let lists = c::Slots::of_nodes(ITEMS);
+        bencher.bench(|| lists.list(OPERATIONS));
+    }
+
+    #[divan::bench]
+    fn cpu_opv_stack(bencher: Bencher) {
+        let stack: Stack<usize, 64> = Stack::new();
+        for cpu in Cpu::all() {
+            for item in 0..ITEMS {
+                let _ = stack.push_on(cpu, item);
+            }
+        }
+        thousand(bencher, || {
+            if let Some(item) = stack.pop() {
+                let _ = stack.push(item);
+            }
+        });
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[divan::bench]
+    fn c_with_rseq_stack(bencher: Bencher) {
+        let stacks = c::Slots::of_items(ITEMS);
+        bencher.bench(|| stacks.stack(OPERATIONS));
+    }
+
+    #[divan::bench]
+    fn cpu_opv_lock(bencher: Bencher) {
+        let locks = PerCpuLock::new(|_| Vec::from_iter(0..ITEMS));
+        thousand(bencher, || {
+            let item = locks.lock().pop();
+            if let Some(item) = black_box(item) {
+                locks.lock().push(item);
+            }
+        });
+    }
+
+    #[divan::bench]
+    fn thread_local(bencher: Bencher) {
+        thread_local!(static LOCAL: RefCell<Vec<usize>> = RefCell::new((0..ITEMS).collect()));
+        thousand(bencher, || {
+            let item = LOCAL.with_borrow_mut(Vec::pop);
+            if let Some(item) = black_box(item) {
+                LOCAL.with_borrow_mut(|items| items.push(item));
+            }
+        });
+    }
+
+    /// A mutex for each CPU.
+    fn sharded(bencher: Bencher, cpu: impl Fn() -> usize + Sync) {
+        let pools = ByCpu::new(|| Padded(Mutex::new(Vec::from_iter(0..ITEMS))));
+        thousand(bencher, || {
+            let item = pools[cpu()].0.lock().unwrap().pop();
+            if let Some(item) = black_box(item) {
+                pools[cpu()].0.lock().unwrap().push(item);
+            }
+        });
+    }
+
+    #[divan::bench]
+    fn sharded_mutexes_by_rseq(bencher: Bencher) {
+        sharded(bencher, cpu_by_rseq);
+    }
+
+    #[divan::bench]
+    fn sharded_mutexes_by_getcpu(bencher: Bencher) {
+        sharded(bencher, cpu_by_getcpu);
+    }
+
+    #[divan::bench]
+    fn mutex(bencher: Bencher) {
+        let pool = Mutex::new(Vec::from_iter(0..ITEMS));
+        thousand(bencher, || {
+            let item = pool.lock().unwrap().pop();
+            if let Some(item) = black_box(item) {
+                pool.lock().unwrap().push(item);
+            }
+        });
+    }
+}
+
+/// What has no rival here.
+#[divan::bench_group(threads = threads())]
+mod others {
+    use super::*;
+
+    #[divan::bench(consts = [16, 64, 1024])]
+    fn copy_stack_pop_and_push<const LEN: usize>(bencher: Bencher) {
+        let stack: CopyStack<[u8; LEN], 64> = CopyStack::new();
+        thousand(bencher, || {
+            let item = stack.pop().unwrap_or([1; LEN]);
+            let _ = stack.push(black_box(item));
+        });
+    }
+
+    #[divan::bench]
+    fn ring_reserve_and_commit(bencher: Bencher) {
+        let ring: Ring<usize, 16, 64> = Ring::new();
+        thousand(bencher, || {
+            if ring.push(1).is_err() {
+                ring.consume(Cpu::current(), drop);
+            }
+        });
+    }
+}
