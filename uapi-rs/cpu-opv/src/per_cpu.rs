@@ -230,8 +230,9 @@ impl<T> PerCpu<T> {
     #[inline(always)]
     fn slot_by_number(&self, cpu: u32) -> Option<&Slot<T>> {
         if cpu < self.cpus {
+            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu as usize));
             // SAFETY: the mapping has a slot for each of them, initialised, for as long as `self` lives.
-            Some(unsafe { self.slots.add(cpu as usize).as_ref() })
+            Some(unsafe { &*slot })
         } else {
             None
         }

@@ -17,6 +17,11 @@ pub(crate) fn cpu_start() -> (isize, u32) {
     (0, u32::MAX)
 }
 
+#[inline(always)]
+pub(crate) fn in_register<T>(address: *mut T) -> *mut T {
+    address
+}
+
 const ABORTED: Status = Status(0);
 
 pub(super) unsafe fn add<const RELEASE: bool>(_: At, _: *mut usize, _: usize) -> Status {

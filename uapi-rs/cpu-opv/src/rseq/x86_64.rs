@@ -204,34 +204,42 @@ pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
             // if *v != expect: differs
             "cmp qword ptr [{v}], {expect}",
             "jne 6f",
-            // while len >= 8: copy a word
-            "sub {len}, 8",
+            // while len >= 16: copy 16 bytes
+            "sub {len}, 16",
             "jb 8f",
             "7:",
+            "movups {bytes}, xmmword ptr [{src}]",
+            "movups xmmword ptr [{dst}], {bytes}",
+            "add {src}, 16",
+            "add {dst}, 16",
+            "sub {len}, 16",
+            "jae 7b",
+            "8:",
+            // if len & 8: copy a word
+            "test {len:l}, 8",
+            "jz 7f",
             "mov {status}, qword ptr [{src}]",
             "mov qword ptr [{dst}], {status}",
             "add {src}, 8",
             "add {dst}, 8",
-            "sub {len}, 8",
-            "jae 7b",
-            "8:",
-            // while len > 0: copy a byte
-            "add {len}, 8",
-            "jz 9f",
             "7:",
+            // while len & 7: copy a byte
+            "and {len:e}, 7",
+            "jz 9f",
+            "8:",
             "mov {status:l}, byte ptr [{src}]",
             "mov byte ptr [{dst}], {status:l}",
             "inc {src}",
             "inc {dst}",
-            "dec {len}",
-            "jnz 7b",
+            "dec {len:e}",
+            "jnz 8b",
             "9:",
             "mov {status:e}, 2",
             // commit: *v = new
             "mov qword ptr [{v}], {new}",
         ],
         v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
-        dst = inout(reg) dst => _, src = inout(reg) src => _, len = inout(reg) len => _,)
+        dst = inout(reg) dst => _, src = inout(reg) src => _, len = inout(reg) len => _, bytes = out(xmm_reg) _,)
     }
 }
 
