@@ -18,6 +18,10 @@ fn has_fast_path() -> bool {
         let target = env::var("TARGET").unwrap_or_default();
         target.starts_with("thumb") || target.ends_with("androideabi")
     };
+    // Miri has no assembly.
+    if env::var_os("CARGO_CFG_MIRI").is_some() {
+        return false;
+    }
     match (
         cfg("ARCH").as_str(),
         cfg("ENDIAN").as_str(),

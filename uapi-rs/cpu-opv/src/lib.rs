@@ -140,6 +140,8 @@ mod memory;
 mod per_cpu;
 mod ring;
 mod rseq;
+#[cfg_attr(miri, path = "signals/miri.rs")]
+mod signals;
 mod stack;
 mod stopped;
 mod sys;

@@ -46,14 +46,12 @@
 //! With the backend `Lock`, `stopped` is 1 from the start and for ever.
 
 use core::ffi::c_int;
-use core::marker::PhantomData;
-use core::mem::MaybeUninit;
-use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::Release};
 
 use crate::backend::{self, Backend};
 use crate::cpu::Cpu;
 use crate::futex::FutexLock;
+use crate::signals::BlockedSignals;
 use crate::sys::{self, Errno};
 
 /// The words in front of the data of a CPU. All zeroes is the state at rest.
@@ -125,38 +123,6 @@ impl Drop for Stopped<'_> {
             self.control.stopped.store(0, Release);
         }
         self.control.lock.unlock();
-    }
-}
-
-/// Keeps signals from being handled by this thread: a handler that came to wait for the lock that its
-/// own thread holds would wait for ever.
-struct BlockedSignals {
-    before: libc::sigset_t,
-    // To be undone by the same thread.
-    _not_send: PhantomData<*const ()>,
-}
-
-impl BlockedSignals {
-    fn new() -> Self {
-        let mut all = MaybeUninit::uninit();
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: both are sets, the first of which is initialised before use, the second then.
-        let before = unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            before.assume_init()
-        };
-        Self {
-            before,
-            _not_send: PhantomData,
-        }
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        // SAFETY: `before` is what `new` found.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
     }
 }
 

@@ -167,7 +167,11 @@ fn handlers_may_do_operations() {
     let [mut locked, mut nodes, mut stack, mut copies, mut ring] = [0; 5];
     for cpu in CPUS.get().unwrap().iter().copied() {
         locked += *all.lock.lock_on(cpu).unwrap();
-        nodes += std::iter::from_fn(|| all.list.pop_on(cpu).unwrap()).count();
+        while let Some(node) = all.list.pop_on(cpu).unwrap() {
+            // SAFETY: it was a box.
+            drop(unsafe { Box::from_raw(node.as_ptr()) });
+            nodes += 1;
+        }
         stack += std::iter::from_fn(|| all.stack.pop_on(cpu).unwrap()).sum::<usize>();
         copies += std::iter::from_fn(|| all.copies.pop_on(cpu).unwrap())
             .map(|copy| copy[0])

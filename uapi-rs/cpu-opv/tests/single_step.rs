@@ -25,72 +25,70 @@ fn main() -> ExitCode {
     debug()
 }
 
-type Operation = (&'static str, Box<dyn Fn()>);
-
-fn operations() -> Vec<Operation> {
-    let list = List::new();
-    list.push(Box::new(Node::new(0)));
-    let steal = StealStack::<usize, 4>::new();
-    let copies = CopyStack::<[u8; 100], 4>::new();
-    let cpu = Cpu::current();
-    // The structures are leaked so that closures can borrow them.
-    let counter: &Counter = Box::leak(Box::default());
-    let lock: &PerCpuLock<usize> = Box::leak(Box::new(PerCpuLock::new(|_| 0)));
-    let list: &List<usize> = Box::leak(Box::new(list));
-    let stack: &Stack<usize, 4> = Box::leak(Box::default());
-    let steal: &StealStack<usize, 4> = Box::leak(Box::new(steal));
-    let copies: &CopyStack<[u8; 100], 4> = Box::leak(Box::new(copies));
-    let ring: &Ring<usize, 2, 2> = Box::leak(Box::default());
-    vec![
-        ("Counter::add", Box::new(|| counter.add(1))),
-        (
-            "Counter::add_on",
-            Box::new(move || counter.add_on(cpu, 1).unwrap()),
-        ),
-        ("PerCpuLock::lock", Box::new(|| *lock.lock() += 1)),
-        (
-            "List::pop, push",
-            Box::new(|| list.pop().into_iter().for_each(|node| list.push(node))),
-        ),
-        ("Stack::push", Box::new(|| stack.push(1).unwrap())),
-        ("Stack::pop", Box::new(|| assert_eq!(stack.pop(), Some(1)))),
-        ("StealStack::push", Box::new(|| steal.push(1).unwrap())),
-        (
-            "StealStack::pop_on",
-            Box::new(move || assert_eq!(steal.pop_on(cpu), Ok(Some(1)))),
-        ),
-        (
-            "CopyStack::push",
-            Box::new(|| copies.push([1; 100]).unwrap()),
-        ),
-        (
-            "CopyStack::pop",
-            Box::new(|| assert_eq!(copies.pop(), Some([1; 100]))),
-        ),
-        ("Ring::push", Box::new(|| ring.push(1).unwrap())),
-        (
-            "Ring::consume",
-            Box::new(move || assert_eq!(ring.consume(cpu, drop), 1)),
-        ),
-    ]
+struct All {
+    cpu: Cpu,
+    counter: Counter,
+    lock: PerCpuLock<usize>,
+    list: List<usize>,
+    stack: Stack<usize, 4>,
+    steal: StealStack<usize, 4>,
+    copies: CopyStack<[u8; 100], 4>,
+    ring: Ring<usize, 2, 2>,
 }
+
+type Operation = (&'static str, fn(&All));
+
+const OPERATIONS: [Operation; 12] = [
+    ("Counter::add", |all| all.counter.add(1)),
+    ("Counter::add_on", |all| {
+        all.counter.add_on(all.cpu, 1).unwrap()
+    }),
+    ("PerCpuLock::lock", |all| *all.lock.lock() += 1),
+    ("List::pop, push", |all| {
+        all.list.push(all.list.pop().unwrap())
+    }),
+    ("Stack::push", |all| all.stack.push(1).unwrap()),
+    ("Stack::pop", |all| assert_eq!(all.stack.pop(), Some(1))),
+    ("StealStack::push", |all| all.steal.push(1).unwrap()),
+    ("StealStack::pop_on", |all| {
+        assert_eq!(all.steal.pop_on(all.cpu), Ok(Some(1)))
+    }),
+    ("CopyStack::push", |all| all.copies.push([1; 100]).unwrap()),
+    ("CopyStack::pop", |all| {
+        assert_eq!(all.copies.pop(), Some([1; 100]))
+    }),
+    ("Ring::push", |all| all.ring.push(1).unwrap()),
+    ("Ring::consume", |all| {
+        assert_eq!(all.ring.consume(all.cpu, drop), 1)
+    }),
+];
 
 fn child() {
     stay_here();
-    let operations = operations();
+    let all = All {
+        cpu: Cpu::current(),
+        counter: Counter::new(),
+        lock: PerCpuLock::new(|_| 0),
+        list: List::new(),
+        stack: Stack::new(),
+        steal: StealStack::new(),
+        copies: CopyStack::new(),
+        ring: Ring::new(),
+    };
+    all.list.push(Box::new(Node::new(0)));
     let stop = || {
         // SAFETY: the debugger expects that.
         unsafe { libc::raise(libc::SIGSTOP) };
     };
-    for (name, operation) in &operations {
+    for (name, operation) in OPERATIONS {
         let before = total(slow_path_calls());
         stop();
-        operation();
+        operation(&all);
         stop();
         let slow = total(slow_path_calls()) - before;
         println!("{name}: {slow} by the slow path");
         // To consume needs no sequence.
-        assert!(slow > 0 || *name == "Ring::consume");
+        assert!(slow > 0 || name == "Ring::consume");
     }
 }
 
@@ -134,6 +132,8 @@ fn wait(pid: libc::pid_t) -> Result<libc::c_int, libc::c_int> {
 fn debug() -> ExitCode {
     let mut command = Command::new(env::current_exe().unwrap());
     command.arg("child");
+    // LeakSanitizer is a debugger itself.
+    command.env("ASAN_OPTIONS", "detect_leaks=0");
     // SAFETY: the closure makes one system call.
     unsafe {
         command.pre_exec(|| {

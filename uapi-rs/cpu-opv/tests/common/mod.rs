@@ -7,6 +7,24 @@ use std::thread;
 
 use cpu_opv::{Backend, Cpu, Error};
 
+/// Before anything else: the backend of CPU_OPV_BACKEND, or the best.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static SELECT_BACKEND: extern "C" fn() = {
+    extern "C" fn select() {
+        let Some(name) = env::var_os("CPU_OPV_BACKEND") else {
+            return;
+        };
+        let backends = [Backend::CpuOpv, Backend::Membarrier, Backend::Lock];
+        let backend = backends
+            .into_iter()
+            .find(|backend| *name == *format!("{backend:?}"))
+            .expect("CPU_OPV_BACKEND is CpuOpv, Membarrier or Lock");
+        backend.select().expect("this system has CPU_OPV_BACKEND");
+    }
+    select
+};
+
 /// More threads than CPUs, so that they preempt each other.
 pub fn threads() -> usize {
     2 * thread::available_parallelism().map_or(2, usize::from) + 1
