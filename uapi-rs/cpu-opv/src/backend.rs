@@ -123,8 +123,8 @@ pub(crate) fn count(backend: Backend) {
     CALLS[backend as usize].fetch_add(1, Relaxed);
 }
 
-/// For operations on the current CPU, which return no error: those that are left are of a system that is
-/// out of memory, or has been told to refuse the call since it was tried.
+/// For operations on the current CPU, which return no error. What is left is a thread that can run no sequences, in
+/// a process that may not make the call since it was tried: by a filter of seccomp(2).
 #[cold]
 pub(crate) fn slow_path_unavailable(error: Error) -> ! {
     panic!("cpu-opv: cannot do an operation on the current CPU: {error}")

@@ -35,6 +35,9 @@ impl Cpu {
     }
 
     /// All CPUs that this machine can have, online or not.
+    ///
+    /// These are the numbers up to the highest: where the machine's numbers have holes, those too, and nothing
+    /// ever runs on them.
     pub fn all() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
         (0..count()).map(Self)
     }

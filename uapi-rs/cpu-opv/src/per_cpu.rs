@@ -4,6 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
 use core::ptr::NonNull;
+use std::thread;
 
 use crate::backend::{Backend, slow_path_unavailable};
 use crate::cpu::{self, Cpu};
@@ -272,8 +273,9 @@ impl<T> PerCpu<T> {
     #[cold]
     #[inline(never)]
     fn here_slow<O: Operation<T>>(&self, mut operation: O) -> O::Output {
-        if Backend::get() != Backend::Lock && rseq::register_thread() {
-            for _ in 0..ATTEMPTS {
+        let sequences = Backend::get() != Backend::Lock && rseq::register_thread();
+        loop {
+            for _ in 0..if sequences { ATTEMPTS } else { 0 } {
                 let (area, cpu) = rseq::cpu_start();
                 if let Some(slot) = self.slot_by_number(cpu) {
                     slot.control.wait();
@@ -282,14 +284,15 @@ impl<T> PerCpu<T> {
                     return output;
                 }
             }
-        }
-        loop {
             match self.slow(Cpu::current(), &mut operation) {
                 Ok(output) => return output,
-                // Moved to another CPU, and forbidden this one.
-                Err(Error::CpuNotAllowed) => {}
+                // Moved to another CPU, and forbidden this one; or there is no memory just now.
+                Err(Error::CpuNotAllowed | Error::OutOfMemory) => {}
+                // A sequence will do it. Or it meets what the kernel did, and that is a signal then.
+                Err(_) if sequences => {}
                 Err(error) => slow_path_unavailable(error),
             }
+            thread::yield_now();
         }
     }
 

@@ -4,13 +4,14 @@ mod common;
 
 use std::fs::File;
 use std::os::fd::{AsFd, FromRawFd};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use common::{Random, allowed, operations, threads};
 use cpu_opv::{
-    Backend, CopyStack, Counter, Cpu, Error, Memory, PerCpuLock, Ring, Stack, StealStack,
-    slow_path_calls,
+    Backend, CopyStack, Counter, Cpu, Error, Memory, Node, PerCpuLock, RawList, Ring, Stack,
+    StealStack, slow_path_calls,
 };
 
 fn memfd() -> File {
@@ -56,11 +57,15 @@ struct Shared {
     steal: StealStack<usize, 64>,
     copies: CopyStack<[usize; 10], 64>,
     ring: Ring<usize, 4, 16>,
+    /// Its nodes are in memory that both processes have at the same addresses.
+    list: RawList<usize>,
 }
 
+const NODES: usize = 20;
+
 /// What was put in, less what was taken out: of the stack, of that to steal from, of the copies, of the ring; then
-/// what was counted and how often the lock was held. The sums of both processes.
-type Sums = [AtomicUsize; 6];
+/// what was counted, how often the lock was held, and how often a node was. The sums of both processes.
+type Sums = [AtomicUsize; 7];
 
 fn work(shared: &Shared, sums: &Sums, index: usize) {
     let cpus = allowed();
@@ -82,6 +87,19 @@ fn work(shared: &Shared, sums: &Sums, index: usize) {
             both[0] += 1;
             both[1] += 1;
             put(5, 1);
+        }
+
+        let node = match remote {
+            true => shared.list.pop_on(cpu).unwrap(),
+            false => shared.list.pop(),
+        };
+        if let Some(mut node) = node {
+            // SAFETY: it is ours until it is pushed, and all nodes are mapped by both processes.
+            unsafe {
+                **node.as_mut() += 1;
+                shared.list.push(node);
+            }
+            put(6, 1);
         }
 
         if random.below(2) == 0 {
@@ -119,6 +137,23 @@ fn work(shared: &Shared, sums: &Sums, index: usize) {
     }
 }
 
+/// Memory of zeroes, of this process and its children.
+///
+/// # Safety
+///
+/// All zeroes is a `T`.
+unsafe fn zeroes<T>() -> &'static mut T {
+    // SAFETY: new memory, for ever; the caller's.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        let len = size_of::<T>();
+        let map = libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0);
+        assert_ne!(map, libc::MAP_FAILED);
+        &mut *map.cast::<T>()
+    }
+}
+
 #[test]
 fn two_processes_share() {
     if Backend::get() != Backend::CpuOpv {
@@ -131,20 +166,20 @@ fn two_processes_share() {
         steal: StealStack::new_in(Memory::shared()).unwrap(),
         copies: CopyStack::new_in(Memory::shared()).unwrap(),
         ring: Ring::new_in(Memory::shared()).unwrap(),
+        list: RawList::new_in(Memory::shared()).unwrap(),
     };
-    // SAFETY: memory of zeroes, of both processes.
-    let sums = unsafe {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        let map = libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0);
-        assert_ne!(map, libc::MAP_FAILED);
-        &*map.cast::<Sums>()
-    };
+    // SAFETY: they are integers.
+    let (sums, nodes) = unsafe { (zeroes::<Sums>(), zeroes::<[Node<usize>; NODES]>()) };
+    for node in nodes {
+        // SAFETY: nobody uses it but through the list.
+        unsafe { shared.list.push(NonNull::from(node)) };
+    }
 
     let on_threads = |first: usize| {
         thread::scope(|scope| {
             for index in 0..threads() {
                 let shared = &shared;
+                let sums = &*sums;
                 scope.spawn(move || work(shared, sums, first + index));
             }
         });
@@ -163,21 +198,31 @@ fn two_processes_share() {
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0);
 
-    let on_all = |each: &dyn Fn(Cpu) -> usize| allowed().into_iter().map(each).sum::<usize>();
-    let all = |pop: &dyn Fn(Cpu) -> Option<usize>| {
-        on_all(&|cpu| std::iter::from_fn(|| pop(cpu)).sum::<usize>())
+    let on_all =
+        |each: &mut dyn FnMut(Cpu) -> usize| allowed().into_iter().map(each).sum::<usize>();
+    let all = |pop: &mut dyn FnMut(Cpu) -> Option<usize>| {
+        on_all(&mut |cpu| std::iter::from_fn(|| pop(cpu)).sum::<usize>())
     };
+    let mut nodes = 0;
+    let uses = all(&mut |cpu| {
+        let node = shared.list.pop_on(cpu).unwrap()?;
+        nodes += 1;
+        // SAFETY: it is ours.
+        Some(**unsafe { node.as_ref() })
+    });
+    assert_eq!(nodes, NODES);
     let left = [
-        all(&|cpu| shared.stack.pop_on(cpu).unwrap()),
-        all(&|cpu| shared.steal.pop_on(cpu).unwrap()),
-        all(&|cpu| shared.copies.pop_on(cpu).unwrap().map(|copy| copy[0])),
-        on_all(&|cpu| {
+        all(&mut |cpu| shared.stack.pop_on(cpu).unwrap()),
+        all(&mut |cpu| shared.steal.pop_on(cpu).unwrap()),
+        all(&mut |cpu| shared.copies.pop_on(cpu).unwrap().map(|copy| copy[0])),
+        on_all(&mut |cpu| {
             let mut sum = 0;
             shared.ring.consume(cpu, |n| sum += n);
             sum
         }),
         shared.counter.sum(),
-        on_all(&|cpu| shared.lock.lock_on(cpu).unwrap()[0]),
+        on_all(&mut |cpu| shared.lock.lock_on(cpu).unwrap()[0]),
+        uses,
     ];
     assert_eq!(left, sums.each_ref().map(|sum| sum.load(Relaxed)));
     println!("two processes: {:?}", slow_path_calls());
