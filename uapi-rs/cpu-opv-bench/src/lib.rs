@@ -91,11 +91,13 @@ pub mod c {
     // SAFETY: as above.
     unsafe impl Sync for Slots {}
 
-    impl Counts {
-        pub fn new() -> Self {
+    impl Default for Counts {
+        fn default() -> Self {
             Self(ByCpu::new(|| UnsafeCell::new(Padded(0))))
         }
+    }
 
+    impl Counts {
         pub fn increment(&self, times: usize) {
             // SAFETY: there is one for each CPU.
             unsafe { c_increment(UnsafeCell::raw_get(self.0.as_ptr()).cast(), times) }

@@ -88,6 +88,10 @@ const SIGNATURE: u32 = if cfg!(target_arch = "x86_64") {
 /// each address from the start, and a pop and a push on a stack take a quarter longer.
 #[cfg(fast_path)]
 #[inline(always)]
+#[allow(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "nothing is read or written there"
+)]
 pub(crate) fn in_register<T>(address: *mut T) -> *mut T {
     let same;
     // SAFETY: does nothing.
