@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use cpu_opv_sys::CPU_OP_DATA_LEN_MAX;
 
 use crate::cpu::Cpu;
-use crate::error::Error;
+use crate::error::{Error, PushError};
 use crate::memory::Memory;
 use crate::per_cpu::PerCpu;
 use crate::vector::Plain;
@@ -114,13 +114,12 @@ impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     ///
     /// # Errors
     ///
-    /// Gives it back if the stack is full, which is `None`, or with an error:
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
-    pub fn push_on(&self, cpu: Cpu, item: T) -> Result<(), (Option<Error>, T)> {
+    /// Gives it back if the stack is full, or if this thread may not do that.
+    pub fn push_on(&self, cpu: Cpu, item: T) -> Result<(), PushError<T>> {
         match self.0.on(cpu, Push(&item)) {
             Ok(true) => Ok(()),
-            Ok(false) => Err((None, item)),
-            Err(error) => Err((Some(error), item)),
+            Ok(false) => Err(PushError::Full(item)),
+            Err(error) => Err(PushError::Failed(error, item)),
         }
     }
 

@@ -80,3 +80,43 @@ impl fmt::Display for Error {
 }
 
 impl error::Error for Error {}
+
+/// Why something could not be put on another CPU's stack, list or ring. It comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PushError<T> {
+    /// There is no room.
+    Full(T),
+    /// The operation could not be done: [`Error::CpuNotAllowed`] if this thread is not allowed on that CPU, with
+    /// [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    Failed(Error, T),
+}
+
+impl<T> PushError<T> {
+    /// What was to be put there.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(item) | Self::Failed(_, item) => item,
+        }
+    }
+}
+
+impl<T> fmt::Display for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("it is full"),
+            Self::Failed(error, _) => error.fmt(f),
+        }
+    }
+}
+
+impl<T> fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("Full(_)"),
+            Self::Failed(error, _) => write!(f, "Failed({error:?}, _)"),
+        }
+    }
+}
+
+impl<T> error::Error for PushError<T> {}

@@ -155,7 +155,7 @@ pub use copy_stack::CopyStack;
 pub use counter::Counter;
 pub use cpu::Cpu;
 pub use detect::{Support, support};
-pub use error::Error;
+pub use error::{Error, PushError};
 pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;

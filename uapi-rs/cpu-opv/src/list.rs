@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::cpu::Cpu;
-use crate::error::Error;
+use crate::error::{Error, PushError};
 use crate::memory::Memory;
 use crate::per_cpu::PerCpu;
 use crate::way::{Attempt, Operation, Way};
@@ -110,15 +110,14 @@ impl<T: Send> List<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv). The node
-    /// comes back with it.
-    pub fn push_on(&self, cpu: Cpu, node: Box<Node<T>>) -> Result<(), (Error, Box<Node<T>>)> {
+    /// Gives it back if this thread may not do that. It is never full.
+    pub fn push_on(&self, cpu: Cpu, node: Box<Node<T>>) -> Result<(), PushError<Box<Node<T>>>> {
         let node = NonNull::from(Box::leak(node));
         // SAFETY: as in `push`; with an error it has not been put there.
         unsafe {
             self.0
                 .push_on(cpu, node)
-                .map_err(|error| (error, own(node)))
+                .map_err(|error| PushError::Failed(error, own(node)))
         }
     }
 

@@ -34,7 +34,7 @@ use core::sync::atomic::{
 };
 
 use crate::cpu::Cpu;
-use crate::error::Error;
+use crate::error::{Error, PushError};
 use crate::memory::Memory;
 use crate::per_cpu::PerCpu;
 use crate::vector::Plain;
@@ -188,16 +188,15 @@ impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES
     ///
     /// # Errors
     ///
-    /// Gives it back if the ring is full, which is `None`, or with an error, as for
-    /// [`reserve_on`](Self::reserve_on).
-    pub fn push_on(&self, cpu: Cpu, value: T) -> Result<(), (Option<Error>, T)> {
+    /// Gives it back if the ring is full, or if this thread may not do that.
+    pub fn push_on(&self, cpu: Cpu, value: T) -> Result<(), PushError<T>> {
         match self.reserve_on(cpu) {
             Ok(Some(reservation)) => {
                 reservation.commit(value);
                 Ok(())
             }
-            Ok(None) => Err((None, value)),
-            Err(error) => Err((Some(error), value)),
+            Ok(None) => Err(PushError::Full(value)),
+            Err(error) => Err(PushError::Failed(error, value)),
         }
     }
 

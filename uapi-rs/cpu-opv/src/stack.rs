@@ -6,7 +6,7 @@ use core::mem::needs_drop;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::cpu::Cpu;
-use crate::error::Error;
+use crate::error::{Error, PushError};
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, Zeroed};
 use crate::value::Value;
@@ -108,10 +108,8 @@ macro_rules! stack {
             ///
             /// # Errors
             ///
-            /// Gives it back if the stack is full, which is `None`, or with an error:
-            /// [`Error::CpuNotAllowed`] if this thread is not, with
-            /// [`Backend::CpuOpv`](crate::Backend::CpuOpv).
-            pub fn push_on(&self, cpu: Cpu, value: V) -> Result<(), (Option<Error>, V)> {
+            /// Gives it back if the stack is full, or if this thread may not do that.
+            pub fn push_on(&self, cpu: Cpu, value: V) -> Result<(), PushError<V>> {
                 self.0.push_on(cpu, value)
             }
 
@@ -223,14 +221,14 @@ impl<V: Value, const N: usize, const RELEASE: bool> Inner<V, N, RELEASE> {
             .map(|word| unsafe { V::from_word(word) })
     }
 
-    fn push_on(&self, cpu: Cpu, value: V) -> Result<(), (Option<Error>, V)> {
+    fn push_on(&self, cpu: Cpu, value: V) -> Result<(), PushError<V>> {
         let word = value.into_word();
         // SAFETY: it was not put there.
-        let back = |error| (error, unsafe { V::from_word(word) });
+        let back = || unsafe { V::from_word(word) };
         match self.per_cpu.on(cpu, Push::<RELEASE>(word)) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(back(None)),
-            Err(error) => Err(back(Some(error))),
+            Ok(false) => Err(PushError::Full(back())),
+            Err(error) => Err(PushError::Failed(error, back())),
         }
     }
 

@@ -48,7 +48,7 @@ fn data_of_an_offline_cpu_can_be_changed() {
             counter.add_on(cpu, 1).unwrap();
             if let Some(mut node) = list.pop_on(cpu).unwrap() {
                 **node += 1;
-                list.push_on(cpu, node).map_err(|(error, _)| error).unwrap();
+                list.push_on(cpu, node).unwrap();
             }
             if stack.push_on(cpu, n).is_err() {
                 stack.pop_on(cpu).unwrap();

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use common::{Done, Pool, Random, allowed, drain, on_all_threads, operations, stir, threads};
-use cpu_opv::{CopyStack, Counter, Cpu, Error, List, Node, PerCpuLock, Ring, Stack, StealStack};
+use cpu_opv::{
+    CopyStack, Counter, Cpu, Error, List, Node, PerCpuLock, PushError, Ring, Stack, StealStack,
+};
 
 // Miri is slow.
 const ITEMS: usize = if cfg!(miri) { 50 } else { 1000 };
@@ -98,9 +100,8 @@ impl Pool for List<Owned> {
     fn pop(&self) -> Option<Self::Item> {
         self.pop()
     }
-    fn push_on(&self, cpu: Cpu, item: Self::Item) -> Result<(), (Option<Error>, Self::Item)> {
+    fn push_on(&self, cpu: Cpu, item: Self::Item) -> Result<(), PushError<Self::Item>> {
         self.push_on(cpu, item)
-            .map_err(|(error, item)| (Some(error), item))
     }
     fn pop_on(&self, cpu: Cpu) -> Result<Option<Self::Item>, Error> {
         self.pop_on(cpu)
@@ -152,7 +153,7 @@ macro_rules! pool {
             fn pop(&self) -> Option<$item> {
                 self.pop()
             }
-            fn push_on(&self, cpu: Cpu, item: $item) -> Result<(), (Option<Error>, $item)> {
+            fn push_on(&self, cpu: Cpu, item: $item) -> Result<(), PushError<$item>> {
                 self.push_on(cpu, item)
             }
             fn pop_on(&self, cpu: Cpu) -> Result<Option<$item>, Error> {
@@ -187,7 +188,7 @@ fn stack_is_bounded() {
     for value in 0..3 {
         assert_eq!(stack.push_on(cpu, value), Ok(()));
     }
-    assert_eq!(stack.push_on(cpu, 3), Err((None, 3)));
+    assert_eq!(stack.push_on(cpu, 3), Err(PushError::Full(3)));
     assert_eq!(stack.len_on(cpu), 3);
     assert_eq!(stack.pop_on(cpu), Ok(Some(2)));
 }
@@ -333,7 +334,10 @@ fn ring_drops_what_is_left() {
     for _ in 0..4 {
         ring.push_on(cpu, item.clone()).unwrap();
     }
-    assert!(matches!(ring.push_on(cpu, item.clone()), Err((None, _))));
+    assert!(matches!(
+        ring.push_on(cpu, item.clone()),
+        Err(PushError::Full(_))
+    ));
     drop(ring.reserve());
     let mut consumed = 0;
     ring.consume(cpu, |_| consumed += 1);

@@ -5,7 +5,7 @@ use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use cpu_opv::{Backend, Cpu, Error};
+use cpu_opv::{Backend, Cpu, Error, PushError};
 
 /// Before anything else: the backend of CPU_OPV_BACKEND, or the best.
 #[used]
@@ -111,7 +111,7 @@ pub trait Pool: Sync {
 
     fn push(&self, item: Self::Item) -> Result<(), Self::Item>;
     fn pop(&self) -> Option<Self::Item>;
-    fn push_on(&self, cpu: Cpu, item: Self::Item) -> Result<(), (Option<Error>, Self::Item)>;
+    fn push_on(&self, cpu: Cpu, item: Self::Item) -> Result<(), PushError<Self::Item>>;
     fn pop_on(&self, cpu: Cpu) -> Result<Option<Self::Item>, Error>;
     /// Does something to an item that only one thread may do at a time.
     fn work(item: &mut Self::Item);
@@ -139,16 +139,16 @@ pub fn stir<P: Pool>(pool: &P, index: usize) {
             thread::yield_now();
         }
         let mut back = match random.below(REMOTE) {
-            0 => pool.push_on(any, item).map_err(|(error, item)| {
-                assert_eq!(error, None);
-                item
+            0 => pool.push_on(any, item).map_err(|error| {
+                assert!(matches!(error, PushError::Full(_)), "{error}");
+                error.into_inner()
             }),
             _ => pool.push(item),
         };
         // Full: to whichever has room.
         while let Err(item) = back {
             let any = cpus[random.below(cpus.len())];
-            back = pool.push_on(any, item).map_err(|(_, item)| item);
+            back = pool.push_on(any, item).map_err(PushError::into_inner);
         }
     }
 }
