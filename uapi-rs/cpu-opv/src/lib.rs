@@ -55,7 +55,8 @@
 //! # Progress
 //!
 //! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
-//! moment: each operation completes even if each instruction is interrupted.
+//! moment: each operation completes even if each instruction is interrupted. One on the current CPU does not fail:
+//! where the kernel has no memory for the slow path, or a sandbox refuses the call, it goes on trying.
 //!
 //! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except
 //! that what is after an uncommitted [`Reservation`] waits for it. With the other backends, the slow path
@@ -117,8 +118,9 @@
 //! # Where the promises come from
 //!
 //! `src/rseq.rs` has the sequences, `src/way.rs` the primitives, each as sequence, as vector and as plain code,
-//! `src/stopped.rs` the argument for the fallback. The tests account for each item under load from
-//! all CPUs, from signal handlers, from a second process, and while each operation is single-stepped.
+//! `src/stopped.rs` the argument for the fallback, of which `tests/stopped.rs` checks a model in all interleavings.
+//! The tests account for each item under load from all CPUs, from signal handlers, from a second process, for a CPU
+//! that is offline, and while each operation is single-stepped.
 //!
 //! Code with restartable sequences must not be unloaded (`dlclose(3)`) while a thread lives that ran them.
 

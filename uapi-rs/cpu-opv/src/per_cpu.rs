@@ -226,8 +226,10 @@ impl<T> PerCpu<T> {
         Cpu::new(distance / size_of::<Slot<T>>()).expect("it is one of these")
     }
 
-    /// A slot by a number from the kernel, which keeps its word on how many there are; but who restores a
-    /// process on a larger machine may not.
+    /// A slot by a number from the kernel.
+    ///
+    /// The kernel keeps its word on how many there are; but who restores a process on a larger machine may not, nor
+    /// a container's sysfs. So that is checked, for two instructions, which take 2 to 8 percent of an operation.
     #[inline(always)]
     fn slot_by_number(&self, cpu: u32) -> Option<&Slot<T>> {
         if cpu < self.cpus {
