@@ -1,7 +1,8 @@
 //! cpu-opv against what one would do otherwise, in one run: by one thread, as many as there are CPUs, four times that.
 //!
 //! An iteration is a thousand operations, or a thousand pairs of them: so the microseconds that are printed are
-//! nanoseconds for one. `fastest` is the column to look at on a machine that has other things to do.
+//! nanoseconds for one. A sample is 200 iterations, about a millisecond, so that threads get in each other's way.
+//! `fastest` is the column to look at on a machine that has other things to do.
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
@@ -39,7 +40,7 @@ fn thousand(bencher: Bencher, operation: impl Fn() + Sync) {
     });
 }
 
-#[divan::bench_group(threads = threads())]
+#[divan::bench_group(threads = threads(), sample_size = 200, sample_count = 100)]
 mod increment {
     use super::*;
 
@@ -96,7 +97,7 @@ mod increment {
 }
 
 /// Takes an object from a pool and gives it back.
-#[divan::bench_group(threads = threads())]
+#[divan::bench_group(threads = threads(), sample_size = 200, sample_count = 100)]
 mod pop_and_push {
     use super::*;
 
@@ -200,7 +201,7 @@ mod pop_and_push {
 }
 
 /// What has no rival here.
-#[divan::bench_group(threads = threads())]
+#[divan::bench_group(threads = threads(), sample_size = 200, sample_count = 100)]
 mod others {
     use super::*;
 
