@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use common::{allowed, on_all_threads, operations, stay_on, threads};
+use common::{allowed, operations, stay_on, threads};
 use cpu_opv::{CopyStack, Counter, Cpu, List, Node, Ring, Stack};
 
 /// A CPU that is offline until this is dropped.
@@ -43,24 +43,28 @@ fn data_of_an_offline_cpu_can_be_changed() {
 
     list.push_on(cpu, Box::new(Node::new(0))).unwrap();
     let consumed = AtomicUsize::new(0);
-    on_all_threads("offline", |_| {
-        for n in 0..operations() / threads() / 10 {
-            counter.add_on(cpu, 1).unwrap();
-            if let Some(mut node) = list.pop_on(cpu).unwrap() {
-                **node += 1;
-                list.push_on(cpu, node).unwrap();
-            }
-            if stack.push_on(cpu, n).is_err() {
-                stack.pop_on(cpu).unwrap();
-            }
-            if copies.push_on(cpu, [n; 9]).is_err() {
-                let copy = copies.pop_on(cpu).unwrap();
-                assert!(copy.is_none_or(|copy| copy == [copy[0]; 9]));
-            }
-            while ring.push_on(cpu, n).is_err() {
-                consumed.fetch_add(ring.consume(cpu, drop), Relaxed);
-                thread::yield_now();
-            }
+    thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| {
+                for n in 0..operations() / threads() / 10 {
+                    counter.add_on(cpu, 1).unwrap();
+                    if let Some(mut node) = list.pop_on(cpu).unwrap() {
+                        **node += 1;
+                        list.push_on(cpu, node).unwrap();
+                    }
+                    if stack.push_on(cpu, n).is_err() {
+                        stack.pop_on(cpu).unwrap();
+                    }
+                    if copies.push_on(cpu, [n; 9]).is_err() {
+                        let copy = copies.pop_on(cpu).unwrap();
+                        assert!(copy.is_none_or(|copy| copy == [copy[0]; 9]));
+                    }
+                    while ring.push_on(cpu, n).is_err() {
+                        consumed.fetch_add(ring.consume(cpu, drop), Relaxed);
+                        thread::yield_now();
+                    }
+                }
+            });
         }
     });
     let each = operations() / threads() / 10 * threads();

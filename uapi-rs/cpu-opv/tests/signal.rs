@@ -3,12 +3,10 @@
 mod common;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{LazyLock, OnceLock};
-use std::thread;
-use std::time::Duration;
 
-use common::{Done, Random, allowed, operations, threads};
+use common::{HANDLER, Random, allowed, on_all_threads, operations, threads};
 use cpu_opv::{CopyStack, Counter, Cpu, Memory, Node, PerCpuLock, RawList, Ring, StealStack};
 
 struct All {
@@ -101,11 +99,6 @@ fn work(n: usize) {
     }
 }
 
-extern "C" fn handler(_signal: libc::c_int) {
-    let n = ALL.handled.fetch_add(1, Relaxed);
-    work(n);
-}
-
 #[test]
 fn handlers_may_do_operations() {
     CPUS.set(allowed()).unwrap();
@@ -115,53 +108,18 @@ fn handlers_may_do_operations() {
         // SAFETY: it was a box and stays for ever.
         unsafe { ALL.list.push(node) };
     }
-    // SAFETY: the handler does what the crate's documentation allows.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_RESTART;
-        assert_eq!(
-            libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()),
-            0
-        );
-    }
-
-    let workers_done = AtomicUsize::new(0);
-    let senders_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let workers: Vec<libc::pthread_t> = (0..threads())
-            .map(|index| {
-                let (sender, receiver) = std::sync::mpsc::channel();
-                let (workers_done, senders_done) = (&workers_done, &senders_done);
-                scope.spawn(move || {
-                    // SAFETY: takes nothing.
-                    sender.send(unsafe { libc::pthread_self() }).unwrap();
-                    let mut random = Random::new(index);
-                    let done = Done(workers_done);
-                    for _ in 0..operations() / threads() {
-                        work(random.below(10_000));
-                    }
-                    drop(done);
-                    while !senders_done.load(Relaxed) {
-                        thread::yield_now();
-                    }
-                });
-                receiver.recv().unwrap()
-            })
-            .collect();
-        while workers_done.load(Relaxed) != threads() {
-            for worker in &workers {
-                // SAFETY: they live until `senders_done`.
-                unsafe { libc::pthread_kill(*worker, libc::SIGUSR1) };
-            }
-            thread::sleep(Duration::from_micros(50));
+    let handler = || work(ALL.handled.fetch_add(1, Relaxed));
+    HANDLER.set(handler).unwrap();
+    on_all_threads("signal", |index| {
+        let mut random = Random::new(index);
+        for _ in 0..operations() / threads() {
+            work(random.below(10_000));
         }
-        senders_done.store(true, Relaxed);
     });
 
     let all = &*ALL;
     let handled = all.handled.load(Relaxed);
-    println!("{handled} signals, {:?}", cpu_opv::slow_path_calls());
+    println!("{handled} signals");
     assert!(handled > 10);
     assert_eq!(all.counter.sum(), all.added.load(Relaxed));
     let [mut locked, mut nodes, mut stack, mut copies, mut ring] = [0; 5];

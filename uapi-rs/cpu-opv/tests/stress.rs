@@ -8,7 +8,9 @@ mod common;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use common::{Done, Pool, Random, allowed, drain, on_all_threads, operations, stir, threads};
+use common::{
+    Pool, Random, allowed, drain, on_all_threads, on_all_threads_while, operations, stir, threads,
+};
 use cpu_opv::{
     CopyStack, Counter, Cpu, Error, List, Node, PerCpuLock, PushError, Ring, Stack, StealStack,
 };
@@ -265,7 +267,6 @@ fn data_is_copied_whole() {
 #[test]
 fn ring_keeps_order() {
     let ring: Ring<(usize, usize), 8, 16> = Ring::new();
-    let done = AtomicUsize::new(0);
     // Of each thread, what was seen of it on each CPU.
     let mut seen = vec![vec![Vec::new(); Cpu::all().len()]; threads()];
     let consume = |seen: &mut Vec<Vec<Vec<usize>>>| {
@@ -277,42 +278,35 @@ fn ring_keeps_order() {
             })
             .sum::<usize>()
     };
-    thread::scope(|scope| {
-        for index in 0..threads() {
-            let (ring, done) = (&ring, &done);
-            scope.spawn(move || {
-                let _done = Done(done);
-                let cpus = allowed();
-                let mut random = Random::new(index);
-                for number in 0..operations() / threads() {
-                    let mut value = (index, number);
-                    loop {
-                        let reserved = match random.below(100) {
-                            0 => ring.reserve_on(cpus[random.below(cpus.len())]).unwrap(),
-                            _ => ring.reserve(),
-                        };
-                        let Some(reservation) = reserved else {
-                            thread::yield_now();
-                            continue;
-                        };
-                        match random.below(500) {
-                            // Given up; then again.
-                            0 => drop(reservation),
-                            // Moved in between, most likely.
-                            1 => {
-                                thread::yield_now();
-                                break reservation.commit(value);
-                            }
-                            _ => break reservation.commit(value),
-                        }
-                        value = (index, number);
-                    }
-                }
-            });
+    let meanwhile = || {
+        if consume(&mut seen) == 0 {
+            thread::yield_now();
         }
-        while done.load(Relaxed) != threads() {
-            if consume(&mut seen) == 0 {
-                thread::yield_now();
+    };
+    on_all_threads_while("ring", meanwhile, |index| {
+        let cpus = allowed();
+        let mut random = Random::new(index);
+        for number in 0..operations() / threads() {
+            let value = (index, number);
+            loop {
+                let reserved = match random.below(100) {
+                    0 => ring.reserve_on(cpus[random.below(cpus.len())]).unwrap(),
+                    _ => ring.reserve(),
+                };
+                let Some(reservation) = reserved else {
+                    thread::yield_now();
+                    continue;
+                };
+                match random.below(500) {
+                    // Given up; then again.
+                    0 => drop(reservation),
+                    // Moved in between, most likely.
+                    1 => {
+                        thread::yield_now();
+                        break reservation.commit(value);
+                    }
+                    _ => break reservation.commit(value),
+                }
             }
         }
     });
@@ -323,7 +317,6 @@ fn ring_keeps_order() {
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..operations() / threads()));
     }
-    println!("ring: {:?}", cpu_opv::slow_path_calls());
 }
 
 #[test]

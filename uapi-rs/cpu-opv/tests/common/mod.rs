@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "not each test uses all of it")]
 
 use std::env;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{LazyLock, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use cpu_opv::{Backend, Cpu, Error, PushError};
 
-/// Before anything else: the backend of CPU_OPV_BACKEND, or the best.
+/// Before anything else: the backend of CPU_OPV_BACKEND, or the best. `Fallback` is the best without cpu_opv(2).
 #[used]
 #[unsafe(link_section = ".init_array")]
 static SELECT_BACKEND: extern "C" fn() = {
@@ -15,12 +17,16 @@ static SELECT_BACKEND: extern "C" fn() = {
         let Some(name) = env::var_os("CPU_OPV_BACKEND") else {
             return;
         };
-        let backends = [Backend::CpuOpv, Backend::Membarrier, Backend::Lock];
-        let backend = backends
-            .into_iter()
-            .find(|backend| *name == *format!("{backend:?}"))
-            .expect("CPU_OPV_BACKEND is CpuOpv, Membarrier or Lock");
-        backend.select().expect("this system has CPU_OPV_BACKEND");
+        let selected = match name.to_str() {
+            Some("CpuOpv") => Backend::CpuOpv.select(),
+            Some("Membarrier") => Backend::Membarrier.select(),
+            Some("Lock") => Backend::Lock.select(),
+            Some("Fallback") => Backend::Membarrier
+                .select()
+                .or_else(|_| Backend::Lock.select()),
+            _ => panic!("CPU_OPV_BACKEND is CpuOpv, Membarrier, Lock or Fallback"),
+        };
+        selected.expect("this system has CPU_OPV_BACKEND");
     }
     select
 };
@@ -80,24 +86,105 @@ impl Random {
     }
 }
 
-/// Runs `work` on all threads at once, and prints what it took.
+/// Runs `work` on all threads at once. Signals interrupt them, and move them to another CPU wherever they are.
 pub fn on_all_threads(name: &str, work: impl Fn(usize) + Sync) {
-    let before = cpu_opv::slow_path_calls();
+    on_all_threads_while(name, || thread::sleep(TICK), work);
+}
+
+/// The same, with `meanwhile` run again and again by this thread.
+pub fn on_all_threads_while(name: &str, mut meanwhile: impl FnMut(), work: impl Fn(usize) + Sync) {
+    let done = AtomicUsize::new(0);
+    let tids: Vec<AtomicI32> = (0..threads()).map(|_| AtomicI32::new(0)).collect();
+    if cfg!(not(miri)) {
+        handle_signals();
+    }
     thread::scope(|scope| {
         for index in 0..threads() {
-            let work = &work;
-            scope.spawn(move || work(index));
+            let (work, done, tids) = (&work, &done, &tids);
+            scope.spawn(move || {
+                let _done = Done(done);
+                tids[index].store(gettid(), Relaxed);
+                work(index);
+            });
+        }
+        let mut last = Instant::now();
+        while done.load(Relaxed) != threads() {
+            meanwhile();
+            if cfg!(not(miri)) && last.elapsed() >= TICK {
+                tids.iter().for_each(interrupt);
+                last = Instant::now();
+            }
         }
     });
-    println!(
-        "{name}: {:?}, before {before:?}, after {:?}",
-        Backend::get(),
-        cpu_opv::slow_path_calls()
-    );
+    check_slow_path(name);
+}
+
+/// That of the backend was taken, and no other one.
+fn check_slow_path(name: &str) {
+    let (backend, calls) = (Backend::get(), cpu_opv::slow_path_calls());
+    println!("{name}: {backend:?}, {calls:?}");
+    let taken = [
+        (Backend::CpuOpv, calls.cpu_opv),
+        (Backend::Membarrier, calls.membarrier),
+        (Backend::Lock, calls.lock),
+    ];
+    for (slow_path, calls) in taken {
+        if slow_path != backend {
+            assert_eq!(calls, 0);
+        } else if Cpu::all().len() > 1 {
+            assert_ne!(calls, 0);
+        }
+    }
+}
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// What a signal does besides, if a test says so.
+pub static HANDLER: OnceLock<fn()> = OnceLock::new();
+
+static ALLOWED: LazyLock<Vec<Cpu>> = LazyLock::new(allowed);
+
+extern "C" fn on_signal(_signal: libc::c_int) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    stay_on(&[ALLOWED[NEXT.fetch_add(1, Relaxed) % ALLOWED.len()]]);
+    stay_on(&ALLOWED);
+    if let Some(handler) = HANDLER.get() {
+        handler();
+    }
+}
+
+fn handle_signals() {
+    LazyLock::force(&ALLOWED);
+    // SAFETY: the handler makes system calls, and does what the crate's documentation allows.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_signal as *const () as usize;
+        action.sa_flags = libc::SA_RESTART;
+        assert_eq!(
+            libc::sigaction(libc::SIGURG, &action, std::ptr::null_mut()),
+            0
+        );
+    }
+}
+
+fn gettid() -> i32 {
+    if cfg!(miri) {
+        return 0;
+    }
+    // SAFETY: takes nothing.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+fn interrupt(tid: &AtomicI32) {
+    let tid = tid.load(Relaxed);
+    if tid != 0 {
+        // SAFETY: takes no memory. The thread may be gone.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, libc::SIGURG) };
+    }
 }
 
 /// Counts a thread that is done, even if it panicked: whoever waits for all does not wait for ever.
-pub struct Done<'a>(pub &'a AtomicUsize);
+struct Done<'a>(&'a AtomicUsize);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
