@@ -12,7 +12,7 @@ fn backend_is_chosen_once() {
     println!("{:?}", support());
 
     // All by the lock.
-    const EACH: usize = if cfg!(miri) { 50 } else { 10_000 };
+    const EACH: usize = if cfg!(miri) { 50 } else { 1000 };
     let counter = Counter::new();
     std::thread::scope(|scope| {
         for _ in 0..4 {
