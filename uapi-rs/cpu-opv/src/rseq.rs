@@ -107,6 +107,7 @@ pub(crate) fn in_register<T>(address: *mut T) -> *mut T {
 
 /// Where a sequence is to run.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(fast_path), expect(dead_code, reason = "there are no sequences"))]
 pub(crate) struct At {
     /// The thread's area: what `arch::area` makes of its offset from the thread pointer.
     pub(crate) area: isize,
