@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         Ok(Stepped::NotHere) => "ignored, ptrace(2) cannot single-step here",
         Err(_) => "FAILED",
     };
-    println!("test each_operation_completes ... {verdict}");
+    let result = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("test each_operation_completes ... {verdict}\n\ntest result: {result}.");
     ExitCode::from(u8::from(outcome.is_err()))
 }
 
