@@ -1,14 +1,11 @@
 //! Each operation completes while a debugger steps through it, instruction by instruction.
 //!
 //! Each step interrupts the program, so no restartable sequence ever commits: the slow path has to take over.
-//! This program runs itself as a child and is the debugger. It has no harness, so that the
-//! child has one thread.
+//! This program forks and is the debugger of its child. It has no harness, so that it has one thread.
 
-use std::env;
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::panic;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::ptr::null_mut;
 
 use cpu_opv::{
@@ -20,10 +17,6 @@ use cpu_opv::{
 const MAX_STEPS: usize = 100_000;
 
 fn main() -> ExitCode {
-    if env::args().nth(1).as_deref() == Some("child") {
-        child();
-        return ExitCode::SUCCESS;
-    }
     // As the harness says it.
     println!("running 1 test");
     let outcome = panic::catch_unwind(debug);
@@ -88,10 +81,6 @@ fn child() {
         ring: Ring::new(),
     };
     all.list.push(Box::new(Node::new(0)));
-    let stop = || {
-        // SAFETY: the debugger expects that.
-        unsafe { libc::raise(libc::SIGSTOP) };
-    };
     for (name, operation) in OPERATIONS {
         let before = total(slow_path_calls());
         stop();
@@ -102,6 +91,12 @@ fn child() {
         // To consume needs no sequence.
         assert!(slow > 0 || name == "Ring::consume");
     }
+}
+
+/// Gives the debugger a turn.
+fn stop() {
+    // SAFETY: takes no memory.
+    unsafe { libc::raise(libc::SIGSTOP) };
 }
 
 fn total(calls: SlowPathCalls) -> usize {
@@ -147,19 +142,17 @@ enum Stepped {
 }
 
 fn debug() -> Stepped {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.arg("child");
-    // LeakSanitizer is a debugger itself.
-    command.env("ASAN_OPTIONS", "detect_leaks=0");
-    // SAFETY: the closure makes one system call.
-    unsafe {
-        command.pre_exec(|| {
-            ptrace(libc::PTRACE_TRACEME as _, 0);
-            Ok(())
-        })
-    };
-    let pid = command.spawn().unwrap().id() as libc::pid_t;
-    assert_eq!(wait(pid), Ok(libc::SIGTRAP), "it stops after execve");
+    // SAFETY: this process has one thread, so the child may do anything.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        ptrace(libc::PTRACE_TRACEME as _, 0);
+        stop();
+        let panicked = panic::catch_unwind(child).is_err();
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(panicked.into()) };
+    }
+    assert!(pid > 0);
+    assert_eq!(wait(pid), Ok(libc::SIGSTOP));
 
     let mut stepping = false;
     let mut steps = 0;

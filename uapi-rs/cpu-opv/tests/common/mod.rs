@@ -105,6 +105,7 @@ pub fn on_all_threads_while(name: &str, mut meanwhile: impl FnMut(), work: impl 
                 let _done = Done(done);
                 tids[index].store(gettid(), Relaxed);
                 work(index);
+                block_signals();
             });
         }
         let mut last = Instant::now();
@@ -162,6 +163,23 @@ fn handle_signals() {
         action.sa_flags = libc::SA_RESTART;
         assert_eq!(
             libc::sigaction(libc::SIGURG, &action, std::ptr::null_mut()),
+            0
+        );
+    }
+}
+
+/// From here on no handler does anything, even though the thread goes on for a while after it counts as ended.
+fn block_signals() {
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: a set of zeroes can be made the set of a signal.
+    unsafe {
+        let mut signals: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut signals);
+        libc::sigaddset(&mut signals, libc::SIGURG);
+        assert_eq!(
+            libc::pthread_sigmask(libc::SIG_BLOCK, &signals, std::ptr::null_mut()),
             0
         );
     }
