@@ -55,7 +55,8 @@
 //! # Progress
 //!
 //! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
-//! moment: each operation completes even if each instruction is interrupted. One on the current CPU does not fail:
+//! moment: with `cpu_opv(2)` each operation completes even if each instruction is interrupted, but for
+//! [`Ring::consume`], which has an atomic exchange. One on the current CPU does not fail:
 //! where the kernel has no memory for the slow path, or a sandbox refuses the call, it goes on trying.
 //!
 //! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except

@@ -1,6 +1,6 @@
 //! The choice of the backend, which is once for a process: so there is one test in this file.
 
-use cpu_opv::{Backend, Counter, Error, Memory, slow_path_calls, support};
+use cpu_opv::{Backend, Counter, Error, Memory, SlowPathCalls, slow_path_calls, support};
 
 #[test]
 fn backend_is_chosen_once() {
@@ -20,7 +20,8 @@ fn backend_is_chosen_once() {
         }
     });
     assert_eq!(counter.sum(), 4 * EACH);
-    assert_eq!(slow_path_calls().lock, 4 * EACH);
+    let SlowPathCalls { lock, .. } = slow_path_calls();
+    assert!((1..=4 * EACH).contains(&lock));
 
     // That is not for other processes.
     assert_eq!(

@@ -43,7 +43,7 @@ struct All {
 
 type Operation = (&'static str, fn(&All));
 
-const OPERATIONS: [Operation; 12] = [
+const OPERATIONS: &[Operation] = &[
     ("Counter::add", |all| all.counter.add(1)),
     ("Counter::add_on", |all| {
         all.counter.add_on(all.cpu, 1).unwrap()
@@ -63,6 +63,8 @@ const OPERATIONS: [Operation; 12] = [
         assert_eq!(all.copies.pop(), Some([1; 100]))
     }),
     ("Ring::push", |all| all.ring.push(1).unwrap()),
+    // It has an atomic exchange. Where that takes several instructions, debuggers step over them as one; this does not.
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "s390x"))]
     ("Ring::consume", |all| {
         assert_eq!(all.ring.consume(all.cpu, drop), 1)
     }),
@@ -81,7 +83,7 @@ fn child() {
         ring: Ring::new(),
     };
     all.list.push(Box::new(Node::new(0)));
-    for (name, operation) in OPERATIONS {
+    for &(name, operation) in OPERATIONS {
         let before = total(slow_path_calls());
         stop();
         operation(&all);
