@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -189,6 +190,20 @@ static inline long long now_usec(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
+
+/*
+ * How long a test goes on that leaves something to chance: CPU_OPV_SECONDS,
+ * or usec. It has this timeout, and logs how many operations it did.
+ */
+static inline long long run_usec(long long usec)
+{
+	const char *seconds = getenv("CPU_OPV_SECONDS");
+
+	return seconds ? atoll(seconds) * 1000000 : usec;
+}
+
+#define RUN_TIMEOUT		(24 * 3600)
+#define TH_LOG_OPERATIONS(nr)	TH_LOG("operations: %lu", (unsigned long)(nr))
 
 /* Memory. */
 

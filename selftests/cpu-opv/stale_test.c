@@ -142,7 +142,7 @@ FIXTURE_TEARDOWN(stale)
 {
 }
 
-TEST_F(stale, the_page_of_the_moment_is_used)
+TEST_F_TIMEOUT(stale, the_page_of_the_moment_is_used, RUN_TIMEOUT)
 {
 	struct cpu_op ops[] = {
 		op_copy(&self->seen, &self->page->turn,
@@ -151,7 +151,7 @@ TEST_F(stale, the_page_of_the_moment_is_used)
 		op_add(&self->page->adds, 1, sizeof(self->page->adds)),
 	};
 	int cpuopcnt = variant->adds ? 3 : 2;
-	long long end = now_usec() + RUN_USEC;
+	long long end = now_usec() + run_usec(RUN_USEC);
 	unsigned long calls = 0;
 	int ret = 0;
 
@@ -166,7 +166,8 @@ TEST_F(stale, the_page_of_the_moment_is_used)
 	EXPECT_TRUE(!self->error)
 		TH_LOG("%s", self->error);
 	EXPECT_EQ(calls, self->runs);
-	TH_LOG("%lu calls, %d pages", calls, self->pages);
+	TH_LOG_OPERATIONS(calls);
+	TH_LOG("%d pages", self->pages);
 }
 
 TEST_HARNESS_MAIN
