@@ -8,7 +8,7 @@ export ARCH BOOT KDIR
 # what each change is tested on
 TESTED = x86_64 arm arm-lpae powerpc
 
-.PHONY: help run test test-all status boot kernel image patches lint bisectable clean
+.PHONY: help run test test-all torture status boot kernel image patches lint bisectable clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -23,6 +23,9 @@ test: ## check everything: series, crates, selftests in the booted kernel (4 arc
 
 test-all: ## the same on all architectures
 	@ARCH= ci/test series style crates all
+
+torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
+	@ARCH= CPU_OPV_SECONDS=$(or $(SECONDS),60) ci/torture $(or $(ARCH),x86_64)
 
 status: ## write the table of what works where, as tested, into README.md
 	@ARCH= ci/status

@@ -1,0 +1,7 @@
+# shellcheck shell=bash
+# x86_64 with KASAN, UBSAN and what else finds mistakes in memory
+
+# shellcheck source=x86_64.sh
+. "$CI/arch/x86_64.sh"
+configs=(x86_64 x86_64-kasan)
+memory=2G
