@@ -65,12 +65,13 @@ static int user_page_check(unsigned long addr, struct page *page, bool write)
  *
  * Context: process context; may sleep, and fault the page in.
  * Return: 0; -EAGAIN if the page changed meanwhile and another try is due;
- * -EINTR or -ERESTARTSYS if a fatal signal is pending; -ENOMEM; otherwise an
+ * -EINTR or -ERESTARTSYS if a signal is pending; -ENOMEM; otherwise an
  * error that says that the task may not access @addr, or that the page is
  * device memory or has no owner.
  */
 int user_page_pin(unsigned long addr, bool write, struct page **page)
 {
+	const unsigned int flags = FOLL_HONOR_NUMA_FAULT | FOLL_INTERRUPTIBLE;
 	int ret;
 
 	/*
@@ -80,11 +81,14 @@ int user_page_pin(unsigned long addr, bool write, struct page **page)
 	 *
 	 * Without FOLL_HONOR_NUMA_FAULT a page that is inaccessible for NUMA
 	 * balancing would be returned as it is, and never pass for mapped.
+	 *
+	 * FOLL_INTERRUPTIBLE lets any signal end the wait for a userfaultfd
+	 * handler, as it does when the task itself touches the page.
 	 */
 	if (write)
-		ret = pin_user_pages_fast(addr, 1, FOLL_WRITE | FOLL_HONOR_NUMA_FAULT, page);
+		ret = pin_user_pages_fast(addr, 1, flags | FOLL_WRITE, page);
 	else
-		ret = get_user_pages_fast(addr, 1, FOLL_HONOR_NUMA_FAULT, page);
+		ret = get_user_pages_fast(addr, 1, flags, page);
 	if (ret != 1)
 		return ret < 0 ? ret : -EFAULT;
 

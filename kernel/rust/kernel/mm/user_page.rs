@@ -91,7 +91,7 @@ impl UserPage {
     /// # Errors
     ///
     /// - [`EAGAIN`]: the page changed meanwhile; try again, with a look at pending signals.
-    /// - [`EINTR`] or [`ERESTARTSYS`]: a fatal signal is pending.
+    /// - [`EINTR`] or [`ERESTARTSYS`]: a signal is pending.
     /// - [`ENOMEM`]: no memory to fault the page in.
     /// - Others, such as [`EFAULT`]: the task may not access `addr`, or it maps device memory or a
     ///   page that a driver inserted.
