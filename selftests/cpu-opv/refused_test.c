@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that is refused to cpu_opv(2) for whose it is: secret memory, which
+ * the kernel does not have mapped, and memory with a protection key, where the
+ * rights of the caller count, and not those of the thread that happens to run
+ * on the target CPU.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+
+#ifndef PKEY_DISABLE_ACCESS
+#define PKEY_DISABLE_ACCESS	0x1
+#define PKEY_DISABLE_WRITE	0x2
+#endif
+
+#ifndef __NR_memfd_secret
+#define __NR_memfd_secret	447
+#endif
+
+FIXTURE(refused)
+{
+	__u64 *value;		/* 42 */
+	__u64 ran;		/* counter of what ran before the operation */
+	int cpu;
+};
+
+FIXTURE_VARIANTS_OWN_AND_OTHER_CPU(refused);
+
+FIXTURE_SETUP(refused)
+{
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	self->cpu = aim(variant->other_cpu);
+	if (self->cpu < 0)
+		SKIP(return, ONE_CPU);
+	self->value = map_pages(1);
+	ASSERT_TRUE(self->value != MAP_FAILED);
+	*self->value = 42;
+}
+
+FIXTURE_TEARDOWN(refused)
+{
+}
+
+/* Operand after operand that is read, and that is written. */
+static struct cpu_op read_or_write(FIXTURE_DATA(refused) *self, __u64 *other,
+				   int i)
+{
+	const struct cpu_op ops[] = {
+		op_eq(self->value, other, 8),
+		op_ne(other, self->value, 8),
+		op_copy(other, self->value, 8),
+		op_copy(self->value, other, 8),
+		op_add(self->value, 1, 8),
+	};
+
+	return ops[i];
+}
+
+#define NR_READS	3
+#define NR_ALL		5
+
+/* Tries the operations from "first" to before "end" after one that writes. */
+static void expect_all(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(refused) *self, int first, int end,
+		       bool is_good)
+{
+	__u64 other;
+	int i;
+
+	for (i = first; i < end; i++) {
+		struct cpu_op ops[] = {
+			op_add(&self->ran, 1, 8),
+			read_or_write(self, &other, i),
+		};
+		int ret;
+
+		self->ran = 0;
+		other = 0;
+		ret = cpu_opv(ops, 2, self->cpu, 0);
+		/* A comparison may stop it: it was made. */
+		EXPECT_EQ(is_good ? 0 : -EFAULT, ret > 0 ? 0 : ret)
+			TH_LOG("operation %d", i);
+		EXPECT_EQ(is_good, self->ran);
+	}
+}
+
+TEST_F(refused, secret_memory)
+{
+	int fd = syscall(__NR_memfd_secret, 0);
+	__u64 *secret;
+
+	if (fd < 0)
+		SKIP(return, "needs CONFIG_SECRETMEM, and secretmem.enable=1");
+	ASSERT_EQ(0, ftruncate(fd, page_size()));
+	secret = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED,
+		      fd, 0);
+	if (secret == MAP_FAILED)
+		SKIP(return, "needs room for locked memory");
+
+	self->value = secret;
+	expect_all(_metadata, self, 0, NR_ALL, false);	/* not there yet */
+	*secret = 42;
+	expect_all(_metadata, self, 0, NR_ALL, false);
+	EXPECT_EQ(42, *secret);
+}
+
+/* Not even what a thread could jump to can be read. */
+TEST_F(refused, execute_only)
+{
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	if (mprotect(self->value, page_size(), PROT_EXEC))
+		SKIP(return, "needs to be allowed PROT_EXEC");
+	if (write(pipes[1], self->value, 1) == 1)
+		SKIP(return, "here what can be executed can be read");
+	expect_all(_metadata, self, 0, NR_ALL, false);
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+
+/* In what the thread may do, each key has two bits. */
+static void set_rights(int pkey, unsigned int rights)
+{
+	unsigned int all, none;
+
+	asm volatile("rdpkru" : "=a"(all), "=d"(none) : "c"(0));
+	all = (all & ~(3U << 2 * pkey)) | rights << 2 * pkey;
+	asm volatile("wrpkru" : : "a"(all), "c"(0), "d"(0) : "memory");
+}
+
+struct neighbour {
+	int cpu;
+	int pkey;
+	unsigned int rights;
+	atomic_bool running, stop;
+};
+
+static void *run_with_rights(void *arg)
+{
+	struct neighbour *neighbour = arg;
+
+	pin_to(neighbour->cpu);
+	set_rights(neighbour->pkey, neighbour->rights);
+	neighbour->running = true;
+	while (!neighbour->stop)
+		;
+	return NULL;
+}
+
+/* The first nr_good operations are what the caller can do. */
+static void with_rights(struct __test_metadata *_metadata,
+			FIXTURE_DATA(refused) *self, unsigned int here,
+			unsigned int there, int nr_good)
+{
+	struct neighbour neighbour = {
+		.cpu = self->cpu,
+		.pkey = syscall(__NR_pkey_alloc, 0, 0),
+		.rights = there,
+	};
+	pthread_t thread;
+
+	if (neighbour.pkey < 0)
+		SKIP(return, "needs protection keys");
+	ASSERT_EQ(0, syscall(__NR_pkey_mprotect, self->value, page_size(),
+			     PROT_READ | PROT_WRITE, neighbour.pkey));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run_with_rights,
+				    &neighbour));
+	while (!neighbour.running)
+		sched_yield();
+
+	set_rights(neighbour.pkey, here);
+	expect_all(_metadata, self, 0, nr_good, true);
+	expect_all(_metadata, self, nr_good, NR_ALL, false);
+	set_rights(neighbour.pkey, 0);
+	EXPECT_EQ(nr_good == NR_ALL ? 1 : 42, *self->value);
+	neighbour.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
+TEST_F(refused, pkey_of_neighbour_forbids_access)
+{
+	with_rights(_metadata, self, 0, PKEY_DISABLE_ACCESS, NR_ALL);
+}
+
+TEST_F(refused, pkey_of_neighbour_forbids_write)
+{
+	with_rights(_metadata, self, 0, PKEY_DISABLE_WRITE, NR_ALL);
+}
+
+TEST_F(refused, pkey_of_caller_forbids_access)
+{
+	with_rights(_metadata, self, PKEY_DISABLE_ACCESS, 0, 0);
+}
+
+TEST_F(refused, pkey_of_caller_forbids_write)
+{
+	with_rights(_metadata, self, PKEY_DISABLE_WRITE, 0, NR_READS);
+}
+
+#endif
+
+TEST_HARNESS_MAIN

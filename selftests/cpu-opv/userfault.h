@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* userfaultfd(2), for the tests that watch memory by it. */
+#ifndef CPU_OPV_USERFAULT_H
+#define CPU_OPV_USERFAULT_H
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include <linux/userfaultfd.h>
+
+#include "cpu_opv_common.h"
+
+#define USERFAULT_ABSENT	"needs CONFIG_USERFAULTFD with this mode, and root"
+
+/* Watches nr pages; returns the descriptor, or -1 if this cannot be had. */
+static inline int userfault_watch(const void *p, size_t nr, __u64 mode,
+				  __u64 features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register reg = {
+		.range = { addr_of(p), nr * page_size() },
+		.mode = mode,
+	};
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	if (!ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Who stores to the page, or with the other also who loads, then waits. */
+
+static inline int userfault_write_protect(int fd, const void *page, bool is_on)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { addr_of(page), page_size() },
+		.mode = is_on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return ioctl(fd, UFFDIO_WRITEPROTECT, &wp) ? -errno : 0;
+}
+
+static inline int userfault_protect(int fd, const void *page, bool is_on)
+{
+	struct uffdio_rwprotect rwp = {
+		.range = { addr_of(page), page_size() },
+		.mode = is_on ? UFFDIO_RWPROTECT_MODE_RWP : 0,
+	};
+
+	return ioctl(fd, UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
+}
+
+#endif /* CPU_OPV_USERFAULT_H */
