@@ -313,4 +313,29 @@ TEST_F(userfault, never_served_thread_can_be_killed)
 	can_be_killed(_metadata, self, true);
 }
 
+static FIXTURE_DATA(userfault) *served_by_signal;
+
+static void serve_in_handler(int sig)
+{
+	served_by_signal->error = serve(served_by_signal);
+}
+
+/*
+ * As in a load or store of the thread itself, a signal is handled while it
+ * waits. Here nothing but the handler serves the page.
+ */
+TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 10)
+{
+	struct sigaction action = { .sa_handler = serve_in_handler };
+	struct cpu_op add = op_add(self->pages, 5, 8);
+
+	served_by_signal = self;
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	ualarm(WAIT_USEC, 0);
+	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
+	EXPECT_EQ(0, atomic_load(&self->error));
+	EXPECT_EQ(1, self->served);
+	EXPECT_EQ(SERVED + 5, *(__u64 *)self->pages);
+}
+
 TEST_HARNESS_MAIN
