@@ -25,6 +25,7 @@ FIXTURE(word)
 	pthread_t thread;
 	__u32 len;
 	struct cpu_op ops[4];
+	atomic_ulong calls;
 	atomic_int error;
 };
 
@@ -108,11 +109,13 @@ FIXTURE_TEARDOWN(word)
 static void *toggle_by_calls(void *arg)
 {
 	FIXTURE_DATA(word) *self = arg;
-	int n;
+	unsigned int n;
 
 	/* To the one, the other and the one; then the other way round. */
-	for (n = 0; !self->stop && !self->error; n++)
+	for (n = 0; !self->stop && !self->error; n++) {
 		self->error = cpu_opv(&self->ops[n % 2], 3, self->cpu, 0);
+		self->calls++;
+	}
 	return NULL;
 }
 
@@ -120,7 +123,7 @@ static void *toggle_by_calls(void *arg)
 static void stores(struct __test_metadata *_metadata, FIXTURE_DATA(word) *self,
 		   struct cpu_op to_high, struct cpu_op to_low)
 {
-	long long end = now_usec() + RUN_USEC;
+	long long end = now_usec() + run_usec(RUN_USEC);
 	bool low = false, high = false;
 	int n;
 
@@ -145,9 +148,10 @@ static void stores(struct __test_metadata *_metadata, FIXTURE_DATA(word) *self,
 	self->stop = true;
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
 	EXPECT_EQ(0, atomic_load(&self->error));
+	TH_LOG_OPERATIONS(self->calls);
 }
 
-TEST_F(word, memcpy_stores)
+TEST_F_TIMEOUT(word, memcpy_stores, RUN_TIMEOUT)
 {
 	__u64 low = 0, high = 0;
 
@@ -157,7 +161,7 @@ TEST_F(word, memcpy_stores)
 	       op_copy(self->word, &low, self->len));
 }
 
-TEST_F(word, memcpy_release_stores)
+TEST_F_TIMEOUT(word, memcpy_release_stores, RUN_TIMEOUT)
 {
 	__u64 low = 0, high = 0;
 
@@ -167,7 +171,7 @@ TEST_F(word, memcpy_release_stores)
 	       op_copy_release(self->word, &low, self->len));
 }
 
-TEST_F(word, add_stores)
+TEST_F_TIMEOUT(word, add_stores, RUN_TIMEOUT)
 {
 	stores(_metadata, self, op_add(self->word, HIGH - LOW, self->len),
 	       op_add(self->word, LOW - HIGH, self->len));
@@ -184,9 +188,9 @@ static void *toggle_by_stores(void *arg)
 	return NULL;
 }
 
-TEST_F(word, memcpy_loads)
+TEST_F_TIMEOUT(word, memcpy_loads, RUN_TIMEOUT)
 {
-	long long end = now_usec() + RUN_USEC;
+	long long end = now_usec() + run_usec(RUN_USEC);
 	__u64 seen[4] = {};
 	int n;
 
@@ -196,6 +200,7 @@ TEST_F(word, memcpy_loads)
 				    self));
 	while (now_usec() < end) {
 		ASSERT_EQ(0, cpu_opv(self->ops, 4, self->cpu, 0));
+		self->calls++;
 		for (n = 0; n < 4; n++) {
 			__u64 value = load(&seen[n], self->len);
 
@@ -205,6 +210,7 @@ TEST_F(word, memcpy_loads)
 	}
 	self->stop = true;
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
+	TH_LOG_OPERATIONS(self->calls);
 }
 
 TEST_HARNESS_MAIN

@@ -185,10 +185,10 @@ FIXTURE_TEARDOWN(churn)
 {
 }
 
-TEST_F(churn, adds_once_or_not_at_all)
+TEST_F_TIMEOUT(churn, adds_once_or_not_at_all, RUN_TIMEOUT)
 {
 	struct cpu_op add = op_add(self->counter, 1, sizeof(*self->counter));
-	long long end = now_usec() + RUN_USEC;
+	long long end = now_usec() + run_usec(RUN_USEC);
 	__u64 done = 0;
 
 	add.u.arithmetic_op.expect_fault_p = variant->expect_fault;
@@ -205,6 +205,8 @@ TEST_F(churn, adds_once_or_not_at_all)
 	EXPECT_NE(0, done);
 	if (!variant->forgets)
 		EXPECT_EQ(done, *self->counter);
+	TH_LOG_OPERATIONS(done);
+	TH_LOG("%d turns", self->turns);
 }
 
 TEST_HARNESS_MAIN

@@ -93,6 +93,7 @@ static __u64 stop(struct __test_metadata *_metadata,
 		done += w->done;
 	}
 	EXPECT_NE(0, done);
+	TH_LOG_OPERATIONS(done);
 	return done;
 }
 
@@ -116,10 +117,10 @@ static void *add(void *arg)
 	return NULL;
 }
 
-TEST_F(threads, add)
+TEST_F_TIMEOUT(threads, add, RUN_TIMEOUT)
 {
 	start(_metadata, self, add);
-	usleep(RUN_USEC);
+	sleep_usec(run_usec(RUN_USEC));
 	EXPECT_EQ(stop(_metadata, self), self->data->counter);
 }
 
@@ -140,10 +141,10 @@ static void *compare_and_store(void *arg)
 	return NULL;
 }
 
-TEST_F(threads, compare_and_store)
+TEST_F_TIMEOUT(threads, compare_and_store, RUN_TIMEOUT)
 {
 	start(_metadata, self, compare_and_store);
-	usleep(RUN_USEC);
+	sleep_usec(run_usec(RUN_USEC));
 	EXPECT_EQ(stop(_metadata, self), self->data->counter);
 }
 
@@ -177,10 +178,10 @@ static void *lock_and_unlock(void *arg)
 	return NULL;
 }
 
-TEST_F(threads, lock)
+TEST_F_TIMEOUT(threads, lock, RUN_TIMEOUT)
 {
 	start(_metadata, self, lock_and_unlock);
-	usleep(RUN_USEC);
+	sleep_usec(run_usec(RUN_USEC));
 	EXPECT_EQ(stop(_metadata, self), self->data->unlocked_value);
 }
 

@@ -202,6 +202,16 @@ static inline long long run_usec(long long usec)
 	return seconds ? atoll(seconds) * 1000000 : usec;
 }
 
+static inline void sleep_usec(long long usec)
+{
+	struct timespec time = {
+		.tv_sec = usec / 1000000,
+		.tv_nsec = usec % 1000000 * 1000,
+	};
+
+	nanosleep(&time, NULL);
+}
+
 #define RUN_TIMEOUT		(24 * 3600)
 #define TH_LOG_OPERATIONS(nr)	TH_LOG("operations: %lu", (unsigned long)(nr))
 

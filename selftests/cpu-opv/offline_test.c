@@ -13,7 +13,6 @@
 
 #define MAX_THREADS	8
 #define RUN_USEC	200000
-#define NR_TOGGLES	2
 
 FIXTURE(offline)
 {
@@ -134,12 +133,13 @@ static void *increment_until_stopped(void *arg)
 	return NULL;
 }
 
-/* Threads increment all the while that the caller makes the CPU come and go. */
-static void increment_while_toggling(struct __test_metadata *_metadata,
-				     FIXTURE_DATA(offline) *self, int toggles)
+/* Threads increment; meanwhile the CPU comes and goes, or stays away. */
+static void increment(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(offline) *self, bool toggle)
 {
 	int n, nr = nr_cpus() + 1 < MAX_THREADS ? nr_cpus() + 1 : MAX_THREADS;
 	struct worker workers[MAX_THREADS] = {};
+	long long end = now_usec() + run_usec(RUN_USEC);
 	__u64 done = 0;
 
 	for (n = 0; n < nr; n++) {
@@ -148,13 +148,14 @@ static void increment_while_toggling(struct __test_metadata *_metadata,
 					    increment_until_stopped,
 					    &workers[n]));
 	}
-	usleep(RUN_USEC);
-	for (n = 0; n < toggles; n++) {
+	do {
+		usleep(RUN_USEC / 10);
+		if (!toggle)
+			continue;
 		EXPECT_EQ(0, set_online(self->cpu, true));
 		usleep(RUN_USEC / 10);
 		EXPECT_EQ(0, set_online(self->cpu, false));
-		usleep(RUN_USEC / 10);
-	}
+	} while (now_usec() < end);
 	self->stop = true;
 	for (n = 0; n < nr; n++) {
 		ASSERT_EQ(0, pthread_join(workers[n].thread, NULL));
@@ -163,16 +164,17 @@ static void increment_while_toggling(struct __test_metadata *_metadata,
 	}
 	EXPECT_NE(0, done);
 	EXPECT_EQ(done, self->counter);
+	TH_LOG_OPERATIONS(done);
 }
 
-TEST_F(offline, callers_exclude_each_other)
+TEST_F_TIMEOUT(offline, callers_exclude_each_other, RUN_TIMEOUT)
 {
-	increment_while_toggling(_metadata, self, 0);
+	increment(_metadata, self, false);
 }
 
-TEST_F(offline, comes_and_goes)
+TEST_F_TIMEOUT(offline, comes_and_goes, RUN_TIMEOUT)
 {
-	increment_while_toggling(_metadata, self, NR_TOGGLES);
+	increment(_metadata, self, true);
 }
 
 TEST_HARNESS_MAIN

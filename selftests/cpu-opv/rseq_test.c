@@ -6,70 +6,20 @@
  * The critical section copies so many bytes before it commits that it is
  * still doing so when another CPU sees it under way, calls, and looks again.
  */
-#include "cpu_opv_common.h"
+#include "rseq_common.h"
 #include "kselftest_harness.h"
 
-/* The architectures that ../rseq/rseq.h knows. */
-#if defined(__x86_64__) || defined(__i386__) || defined(__ARMEL__) || \
-	defined(__AARCH64EL__) || defined(__PPC__) || defined(__mips__) || \
-	defined(__s390__) || defined(__riscv) || defined(__or1k__)
+#ifdef RSEQ_KNOWS_ARCH
 
-#include <linux/init.h>
 #include <pthread.h>
 #include <stdatomic.h>
-
-#include "rseq.h"
 
 #define MIN_LEN		(256 * 1024)	/* of the copy: as many bytes as take */
 #define MAX_LEN		(16 * MIN_LEN)
 #define SECTION_USEC	2000		/* this time */
 #define ATTEMPTS	40
 #define HITS		3	/* calls seen to come in the middle */
-#define RUN_USEC	200000
-#define MIN_CALLS	100	/* on a slow machine */
-#define MAX_THREADS	8
 #define ABORTED		-1
-
-/*
- * Where critical sections are: next to __rseq_failure, which the branches of
- * some architectures do not reach across a C library that is linked statically.
- */
-#define RSEQ_TEXT	__section("rseq_text")
-
-/*
- * Whether the kernel treats this thread in the way of version 2: it leaves the
- * IDs alone as long as they do not change. With debugging it even kills who
- * writes to them.
- */
-static bool rseq_is_v2(void)
-{
-	int n, left_alone = 0, status = 0;
-	pid_t pid = fork();
-
-	if (!pid) {
-		if (pin_to(sched_getcpu()))
-			_exit(0);
-		for (n = 0; n < 10; n++) {
-			usleep(1000);
-			RSEQ_WRITE_ONCE(rseq_get_abi()->cpu_id_start, -1);
-			usleep(1000);
-			left_alone += RSEQ_READ_ONCE(rseq_get_abi()->cpu_id_start) == (__u32)-1;
-		}
-		_exit(left_alone > 5);
-	}
-	return pid > 0 && waitpid(pid, &status, 0) == pid && status;
-}
-
-static const char *rseq_missing(void)
-{
-	if (!rseq_available())
-		return "needs CONFIG_RSEQ";
-	if (rseq_register_current_thread() || rseq_current_cpu_raw() < 0)
-		return "cannot register for restartable sequences";
-	if (getenv("RSEQ_V2") && !rseq_is_v2())
-		return "needs rseq of version 2 (CONFIG_GENERIC_IRQ_ENTRY)";
-	return NULL;
-}
 
 /* What caller and critical section share, be it between processes. */
 struct section {
@@ -294,145 +244,11 @@ TEST_F(section, commits_if_the_call_is_bad)
 	leaves_alone(_metadata, self, -1, self->s->cpu);
 }
 
-/*
- * Counters that are incremented by restartable sequences and by cpu_opv()
- * alike: no increment is lost.
- */
-FIXTURE(counters)
-{
-	struct counter {
-		intptr_t v;
-		char pad[120];
-	} of_cpu[CPU_SETSIZE];
-	atomic_bool stop;
-	int cpu;
-};
-
-FIXTURE_SETUP(counters)
-{
-	const char *missing = rseq_missing();
-
-	if (!cpu_opv_available())
-		SKIP(return, CPU_OPV_ABSENT);
-	if (missing)
-		SKIP(return, "%s", missing);
-}
-
-FIXTURE_TEARDOWN(counters)
-{
-}
-
-struct incrementer {
-	FIXTURE_DATA(counters) *self;
-	pthread_t thread;
-	intptr_t done;
-	int error;
-};
-
-static int slow_increment(FIXTURE_DATA(counters) *self, int cpu)
-{
-	intptr_t *v = &self->of_cpu[cpu].v;
-	struct cpu_op add = op_add(v, 1, sizeof(*v));
-
-	return cpu_opv(&add, 1, cpu, 0);
-}
-
-/* Only restartable sequences, on one CPU, with a copy to take some time. */
-static RSEQ_TEXT void *increment_fast(void *arg)
-{
-	struct incrementer *i = arg;
-	intptr_t *v = &i->self->of_cpu[i->self->cpu].v;
-	char src[1024] = "", dst[1024];
-
-	i->error = rseq_register_current_thread() ?: pin_to(i->self->cpu);
-	while (!i->error && !i->self->stop) {
-		intptr_t expect = RSEQ_READ_ONCE(*v);
-
-		if (!rseq_cmpeqv_trymemcpy_storev(RSEQ_MO_RELAXED,
-						  RSEQ_PERCPU_CPU_ID, v, expect,
-						  dst, src, sizeof(dst),
-						  expect + 1, i->self->cpu))
-			i->done++;
-	}
-	return NULL;
-}
-
-/* A restartable sequence; the call if that is aborted, and now and then. */
-static RSEQ_TEXT void *increment_any(void *arg)
-{
-	struct incrementer *i = arg;
-	int n, nr = nr_cpus();
-
-	i->error = rseq_register_current_thread();
-	for (n = 0; !i->error && !i->self->stop; n++) {
-		int cpu = n % 16 ? (int)rseq_cpu_start() : nth_cpu(n / 16 % nr);
-
-		if (!(n % 16) ||
-		    rseq_addv(RSEQ_MO_RELAXED, RSEQ_PERCPU_CPU_ID,
-			      &i->self->of_cpu[cpu].v, 1, cpu))
-			i->error = slow_increment(i->self, cpu);
-		i->done += !i->error;
-	}
-	return NULL;
-}
-
-static intptr_t total(FIXTURE_DATA(counters) *self)
-{
-	intptr_t sum = 0;
-	int cpu;
-
-	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		sum += self->of_cpu[cpu].v;
-	return sum;
-}
-
-TEST_F(counters, fast_here_slow_from_afar)
-{
-	struct incrementer fast = { .self = self };
-	long long end = now_usec() + RUN_USEC;
-	intptr_t done = 0;
-
-	if (nr_cpus() < 2)
-		SKIP(return, ONE_CPU);
-	self->cpu = aim(true);
-	ASSERT_EQ(0, pthread_create(&fast.thread, NULL, increment_fast, &fast));
-	while (!RSEQ_READ_ONCE(fast.done) && !RSEQ_READ_ONCE(fast.error))
-		sched_yield();
-	for (; now_usec() < end || done < MIN_CALLS; done++)
-		ASSERT_EQ(0, slow_increment(self, self->cpu));
-	self->stop = true;
-	ASSERT_EQ(0, pthread_join(fast.thread, NULL));
-	EXPECT_EQ(0, fast.error);
-	EXPECT_EQ(done + fast.done, total(self));
-}
-
-TEST_F(counters, fast_or_slow_everywhere)
-{
-	struct incrementer inc[MAX_THREADS] = {};
-	int n, nr = nr_cpus() + 1 < MAX_THREADS ? nr_cpus() + 1 : MAX_THREADS;
-	intptr_t done = 0;
-
-	for (n = 0; n < nr; n++) {
-		inc[n].self = self;
-		ASSERT_EQ(0, pthread_create(&inc[n].thread, NULL, increment_any,
-					    &inc[n]));
-	}
-	usleep(RUN_USEC);
-	self->stop = true;
-	for (n = 0; n < nr; n++) {
-		ASSERT_EQ(0, pthread_join(inc[n].thread, NULL));
-		EXPECT_EQ(0, inc[n].error);
-		done += inc[n].done;
-	}
-	EXPECT_NE(0, done);
-	EXPECT_EQ(done, total(self));
-}
-
 #else
 
 TEST(rseq)
 {
-	SKIP(return, "the rseq selftests do not know this architecture");
+	SKIP(return, RSEQ_ARCH_UNKNOWN);
 }
 
 #endif

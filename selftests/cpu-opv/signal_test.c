@@ -113,10 +113,10 @@ FIXTURE_TEARDOWN(signal_storm)
 }
 
 /* Each call adds exactly once, as often as it had to start over. */
-TEST_F(signal_storm, is_not_seen)
+TEST_F_TIMEOUT(signal_storm, is_not_seen, RUN_TIMEOUT)
 {
 	struct cpu_op add = op_add(self->counter, 1, sizeof(*self->counter));
-	long long end = now_usec() + RUN_USEC;
+	long long end = now_usec() + run_usec(RUN_USEC);
 	__u64 done = 0;
 
 	set_timer(INTERVAL_USEC);
@@ -127,16 +127,20 @@ TEST_F(signal_storm, is_not_seen)
 	set_timer(0);
 	EXPECT_EQ(done, *self->counter);
 	EXPECT_LT(0, atomic_load(&nr_signals));
+	TH_LOG_OPERATIONS(done);
+	TH_LOG("%d signals", nr_signals);
 }
 
 /* Nor is it when the call has something else to say. */
-TEST_F(signal_storm, keeps_results)
+TEST_F_TIMEOUT(signal_storm, keeps_results, RUN_TIMEOUT)
 {
 	__u64 other = 1;
 	struct cpu_op stops = op_eq(self->counter, &other, sizeof(other));
 	struct cpu_op faults = op_copy(NULL, self->counter, sizeof(other));
 	struct cpu_op retries = faults;
-	long long end = now_usec() + RUN_USEC;
+	long long end = now_usec() + run_usec(RUN_USEC);
+
+	__u64 done = 0;
 
 	retries.u.memcpy_op.expect_fault_dst = 1;
 	set_timer(INTERVAL_USEC);
@@ -144,9 +148,12 @@ TEST_F(signal_storm, keeps_results)
 		ASSERT_EQ(1, cpu_opv(&stops, 1, self->cpu, 0));
 		ASSERT_EQ(-EFAULT, cpu_opv(&faults, 1, self->cpu, 0));
 		ASSERT_EQ(-EAGAIN, cpu_opv(&retries, 1, self->cpu, 0));
+		done += 3;
 	}
 	set_timer(0);
 	EXPECT_LT(0, atomic_load(&nr_signals));
+	TH_LOG_OPERATIONS(done);
+	TH_LOG("%d signals", nr_signals);
 }
 
 /* A child that does nothing but call is killed at once. */
