@@ -3,11 +3,10 @@
  * cpu_opv(2) aimed at an offline CPU: the vector runs elsewhere, with the
  * callers for that CPU still excluding each other. Takes the last CPU offline.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
+#include "cpu_hotplug.h"
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 
@@ -21,21 +20,6 @@ FIXTURE(offline)
 	__u64 *page;
 	atomic_bool stop;
 };
-
-static int set_online(int cpu, bool online)
-{
-	char path[64];
-	int fd, ret = 0;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, online ? "1" : "0", 1) != 1)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
 
 FIXTURE_SETUP(offline)
 {
