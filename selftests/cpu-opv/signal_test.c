@@ -14,6 +14,7 @@
 
 #define INTERVAL_USEC	500
 #define RUN_USEC	100000
+#define SOON_USEC	5000000	/* on a slow machine */
 
 static atomic_int nr_signals;
 
@@ -156,26 +157,50 @@ TEST_F_TIMEOUT(signal_storm, keeps_results, RUN_TIMEOUT)
 	TH_LOG("%d signals", nr_signals);
 }
 
-/* A child that does nothing but call is killed at once. */
-TEST_F(signal_storm, fatal_signal)
+/* Calls all the time; page table entries vanish of this process, too. */
+static void call_until_killed(FIXTURE_DATA(signal_storm) *self, bool retries)
 {
 	struct cpu_op add = op_add(self->counter, 1, sizeof(*self->counter));
-	pid_t pid = fork();
-	int status;
+	pthread_t zapper;
 
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		while (!cpu_opv(&add, 1, self->cpu, 0))
-			;
+	if (retries && pthread_create(&zapper, NULL, zap, self))
 		_exit(1);
-	}
-	/* The counter is shared with the child. */
-	while (!*self->counter && !waitpid(pid, &status, WNOHANG))
+	while (!cpu_opv(&add, 1, self->cpu, 0))
 		;
-	ASSERT_EQ(0, kill(pid, SIGKILL));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(SIGKILL, WTERMSIG(status));
+	_exit(2);
+}
+
+/* A child that does nothing but call dies soon after it was killed. */
+TEST_F_TIMEOUT(signal_storm, fatal_signal, RUN_TIMEOUT)
+{
+	long long end = now_usec() + run_usec(RUN_USEC), start, longest = 0;
+	unsigned long nr = 0;
+	int status;
+	pid_t pid;
+
+	do {
+		*self->counter = 0;
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			call_until_killed(self, variant->zap);
+		/* The counter is shared with the child. */
+		while (!*self->counter && !waitpid(pid, &status, WNOHANG))
+			;
+		usleep(nr % 8 * 100);
+		start = now_usec();
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		if (longest < now_usec() - start)
+			longest = now_usec() - start;
+		ASSERT_TRUE(WIFSIGNALED(status))
+			TH_LOG("status %#x", status);
+		ASSERT_EQ(SIGKILL, WTERMSIG(status));
+		nr++;
+	} while (now_usec() < end);
+	EXPECT_GT(SOON_USEC, longest);
+	TH_LOG_OPERATIONS(nr);
+	TH_LOG("dead after %lld us at most", longest);
 }
 
 TEST_HARNESS_MAIN
