@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * cpu_opv(2) and cpusets: a CPU that the cpuset of the caller does not have is
+ * one that the caller may not run on. While the cpuset changes each call is
+ * either done or fails with EINVAL, and then has done nothing.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+
+#define RUN_USEC	200000
+#define MIN_TURNS	5	/* on a slow machine */
+
+FIXTURE(cpuset)
+{
+	char root[32];		/* where the cgroups are mounted */
+	char dir[64];		/* the cgroup of this process */
+	bool was_enabled;
+	char all[4096];		/* lists of CPUs: those allowed at first */
+	char others[4096];	/* and those without the target */
+	int cpu;		/* the target */
+	__u64 counter;
+	struct cpu_op add;
+	atomic_bool stop;
+	int turns;
+	int error;
+};
+
+/* Writes to, or reads from, a file of a cgroup; 0 or -errno. */
+
+static int write_file(const char *dir, const char *name, const char *text)
+{
+	ssize_t len = strlen(text), written;
+	char path[128];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	written = write(fd, text, len);
+	if (written != len)
+		ret = written < 0 ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
+static bool file_has(const char *dir, const char *name, const char *word)
+{
+	char path[128], text[256] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "r");
+	if (f) {
+		if (!fgets(text, sizeof(text), f))
+			text[0] = '\0';
+		fclose(f);
+	}
+	return strstr(text, word);
+}
+
+/* The allowed CPUs, without one of them, as "0,1,3". */
+static void list_cpus(char *list, size_t size, int without)
+{
+	size_t len = 0;
+	int n, nr = nr_cpus();
+
+	list[0] = '\0';
+	for (n = 0; n < nr && len < size; n++) {
+		int cpu = nth_cpu(n);
+
+		if (cpu != without)
+			len += snprintf(list + len, size - len, "%s%d",
+					len ? "," : "", cpu);
+	}
+}
+
+/* Puts this process into a cgroup of its own. Returns what is missing. */
+static const char *enter_cgroup(FIXTURE_DATA(cpuset) *self)
+{
+	snprintf(self->root, sizeof(self->root), "/tmp/cpu_opv_XXXXXX");
+	if (!mkdtemp(self->root))
+		return "cannot make a directory in /tmp";
+	if (mount("cpu_opv", self->root, "cgroup2", 0, NULL))
+		return "cannot mount cgroup2: needs root and CONFIG_CGROUPS";
+	if (!file_has(self->root, "cgroup.controllers", "cpuset"))
+		return "cgroup2 has no cpusets: needs CONFIG_CPUSETS";
+	self->was_enabled = file_has(self->root, "cgroup.subtree_control",
+				     "cpuset");
+	if (write_file(self->root, "cgroup.subtree_control", "+cpuset"))
+		return "cannot enable cpusets";
+	snprintf(self->dir, sizeof(self->dir), "%s/cpu_opv_test.%d", self->root,
+		 getpid());
+	if (mkdir(self->dir, 0755) || write_file(self->dir, "cgroup.procs", "0"))
+		return "cannot enter a new cgroup";
+	return NULL;
+}
+
+/* As far as enter_cgroup() came. */
+static void leave_cgroup(FIXTURE_DATA(cpuset) *self)
+{
+	write_file(self->root, "cgroup.procs", "0");
+	rmdir(self->dir);
+	if (!self->was_enabled)
+		write_file(self->root, "cgroup.subtree_control", "-cpuset");
+	umount(self->root);
+	rmdir(self->root);
+}
+
+FIXTURE_SETUP(cpuset)
+{
+	const char *missing;
+
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	if (nr_cpus() < 2)
+		SKIP(return, ONE_CPU);
+	self->cpu = nth_cpu(1);
+	list_cpus(self->all, sizeof(self->all), -1);
+	list_cpus(self->others, sizeof(self->others), self->cpu);
+	self->add = op_add(&self->counter, 1, sizeof(self->counter));
+	missing = enter_cgroup(self);
+	if (missing) {
+		leave_cgroup(self);
+		SKIP(return, "%s", missing);
+	}
+}
+
+FIXTURE_TEARDOWN(cpuset)
+{
+	leave_cgroup(self);
+}
+
+static int set_cpus(FIXTURE_DATA(cpuset) *self, const char *list)
+{
+	return write_file(self->dir, "cpuset.cpus", list);
+}
+
+TEST_F(cpuset, allows_and_forbids)
+{
+	ASSERT_EQ(0, set_cpus(self, self->all));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	ASSERT_EQ(0, set_cpus(self, self->others));
+	EXPECT_EQ(-EINVAL, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(-EINVAL, cpu_opv(NULL, 0, self->cpu, 0));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, nth_cpu(0), 0));
+	EXPECT_EQ(2, self->counter);
+	/* Not for the asking either. */
+	EXPECT_EQ(-1, pin_to(self->cpu));
+	EXPECT_EQ(-EINVAL, cpu_opv(&self->add, 1, self->cpu, 0));
+	ASSERT_EQ(0, set_cpus(self, self->all));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(3, self->counter);
+}
+
+static void *keep_changing(void *arg)
+{
+	FIXTURE_DATA(cpuset) *self = arg;
+
+	while (!self->stop && !self->error) {
+		self->error = set_cpus(self, self->others) ?:
+			      set_cpus(self, self->all);
+		self->turns++;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(cpuset, changes, RUN_TIMEOUT)
+{
+	long long end = now_usec() + run_usec(RUN_USEC);
+	unsigned long done = 0, refused = 0;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_changing, self));
+	while ((now_usec() < end || self->turns < MIN_TURNS) && !self->error) {
+		int ret = cpu_opv(&self->add, 1, self->cpu, 0);
+
+		if (ret)
+			ASSERT_EQ(-EINVAL, ret);
+		done += !ret;
+		refused += !!ret;
+		ASSERT_EQ(done, self->counter);
+	}
+	self->stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, self->error);
+	EXPECT_NE(0, done);
+	TH_LOG_OPERATIONS(done);
+	TH_LOG("%lu refused, %d turns", refused, self->turns);
+}
+
+TEST_HARNESS_MAIN
