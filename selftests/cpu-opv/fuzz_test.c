@@ -237,7 +237,8 @@ static void print_op(const struct memory *m, const struct cpu_op *op)
 			       address_name(m, operands[i].addr),
 			       operands[i].expect_fault ? ", may fault" : "");
 	if (op_types[op->op].is_arithmetic)
-		ksft_print_msg("    count %lld\n", op->u.arithmetic_op.count);
+		ksft_print_msg("    count %lld\n",
+			       (long long)op->u.arithmetic_op.count);
 }
 
 static void print_layout(const struct memory *m, const struct vector *v)
@@ -303,7 +304,7 @@ TEST_F_TIMEOUT(fuzz, does_as_the_model, RUN_TIMEOUT)
 	struct vector v;
 	size_t i;
 
-	TH_LOG("first seed %llu", first);
+	TH_LOG("first seed %llu", (unsigned long long)first);
 	do {
 		struct outcome outcome;
 		__u64 seed = first + nr;
@@ -320,7 +321,8 @@ TEST_F_TIMEOUT(fuzz, does_as_the_model, RUN_TIMEOUT)
 		if (is_wrong(&outcome))
 			shrink_and_print(self, &v);
 		ASSERT_FALSE(is_wrong(&outcome))
-			TH_LOG("CPU_OPV_SEED=%llu runs it again", seed);
+			TH_LOG("CPU_OPV_SEED=%llu runs it again",
+			       (unsigned long long)seed);
 		for (i = 0; i < ARRAY_SIZE(results); i++)
 			counts[i] += outcome.ret == results[i];
 		nr++;

@@ -275,9 +275,11 @@ static const char *address_name(const struct memory *m, __u64 addr)
 	if (page)
 		snprintf(name, sizeof(names[0]), "[%d %s]+%#llx", page->first,
 			 page->kind->name,
-			 addr - addr_of(page_address(m, page->first)));
+			 (unsigned long long)(addr -
+			 addr_of(page_address(m, page->first))));
 	else
-		snprintf(name, sizeof(names[0]), "%#llx", addr);
+		snprintf(name, sizeof(names[0]), "%#llx",
+			 (unsigned long long)addr);
 	return name;
 }
 
