@@ -191,7 +191,7 @@ FIXTURE(threads)
 		int error;
 	} thread[MAX_THREADS];
 	int nr;
-	long long end;
+	atomic_bool stop;
 };
 
 FIXTURE_SETUP(threads)
@@ -214,8 +214,7 @@ static void *take_turns(void *arg)
 	int cpu, other, nr = nr_cpus();
 
 	rseq_register_current_thread();
-	while (!t->error &&
-	       (now_usec() < t->self->end || t->turns < MIN_TURNS)) {
+	while (!t->error && (!t->self->stop || t->turns < MIN_TURNS)) {
 		cpu = rseq_current_cpu();
 		other = nth_cpu(t->turns / 8 % nr);
 		if (t->turns % 8)
@@ -235,12 +234,13 @@ static unsigned long run_threads(struct __test_metadata *_metadata,
 	unsigned long turns = 0, calls = 0;
 	int n;
 
-	self->end = now_usec() + run_usec(RUN_USEC);
 	for (n = 0; n < self->nr; n++) {
 		self->thread[n].self = self;
 		ASSERT_EQ(0, pthread_create(&self->thread[n].id, NULL,
 					    take_turns, &self->thread[n]));
 	}
+	usleep(run_usec(RUN_USEC));
+	self->stop = true;
 	for (n = 0; n < self->nr; n++) {
 		ASSERT_EQ(0, pthread_join(self->thread[n].id, NULL));
 		EXPECT_EQ(0, self->thread[n].error);

@@ -46,7 +46,7 @@ static inline int cpu_op_cmpnev_storeoffp_load(enum cpu_op_mo mo, intptr_t *v,
 					       intptr_t expectnot, long voffp,
 					       intptr_t *load, int cpu)
 {
-	intptr_t seen = *(volatile intptr_t *)v;
+	intptr_t seen = __atomic_load_n(v, __ATOMIC_RELAXED);
 	struct cpu_op ops[] = {
 		op_eq(v, &seen, sizeof(*v)),
 		op_storev(mo, v, (intptr_t *)(seen + voffp)),

@@ -17,9 +17,9 @@
 #include "cpu_op.h"
 #include "rseq.h"
 
-_Static_assert((int)CPU_OP_MO_RELAXED == (int)RSEQ_MO_RELAXED &&
-	       (int)CPU_OP_MO_RELEASE == (int)RSEQ_MO_RELEASE,
-	       "cpu_op.h has the values of rseq.h");
+static_assert((int)CPU_OP_MO_RELAXED == (int)RSEQ_MO_RELAXED &&
+	      (int)CPU_OP_MO_RELEASE == (int)RSEQ_MO_RELEASE,
+	      "cpu_op.h has the values of rseq.h");
 
 /* After how many aborts cpu_opv(2) takes over; at once if there is no rseq. */
 static int percpu_op_attempts = 2;
@@ -32,7 +32,7 @@ static __thread unsigned long percpu_op_calls;	/* of cpu_opv(2) */
  */
 #define PERCPU_OP static noinline __maybe_unused __section("rseq_text") int
 
-#define percpu_op(cpu, sequence, vector) __extension__ ({		\
+#define percpu_op(cpu, sequence, vector) ({				\
 	int ret_ = -1, attempt_;					\
 									\
 	for (attempt_ = 0; attempt_ < percpu_op_attempts && ret_ < 0 &&	\
