@@ -256,12 +256,15 @@ static int count_locked(FIXTURE_DATA(threads) *self, int cpu, int next_cpu)
 {
 	struct percpu *p = &self->of_cpu[cpu];
 	int ret = percpu_lock(&p->lock, 1, cpu);
+	intptr_t count = p->count;
 
-	if (!ret) {
-		p->count++;
-		percpu_unlock(&p->lock);
-	}
-	return ret;
+	if (ret)
+		return ret;
+	if (count % 4 == 0)
+		sched_yield();
+	p->count = count + 1;
+	percpu_unlock(&p->lock);
+	return 0;
 }
 
 TEST_F_TIMEOUT(threads, spinlock, RUN_TIMEOUT)

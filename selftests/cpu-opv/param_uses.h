@@ -92,11 +92,17 @@ static int checked(const char *what, int ret)
 	return ret ? NOTHING : 0;
 }
 
+static void yield_at_times(void)
+{
+	if (!(rand_r(&seed) % 4))
+		sched_yield();
+}
+
 /* Before each sequence, and between the steps of percpu_uses.h. */
 static void rseq_inject(void)
 {
-	if (yields && !(rand_r(&seed) % 4))
-		sched_yield();
+	if (yields)
+		yield_at_times();
 }
 
 /* The uses. */
@@ -104,11 +110,14 @@ static void rseq_inject(void)
 static int count_locked(int cpu)
 {
 	struct percpu *p = &shared->of_cpu[cpu];
+	intptr_t before;
 
 	checked("lock", percpu_lock(&p->lock, self_pid, cpu));
-	p->before++;
-	rseq_inject();
+	before = ++p->before;
+	yield_at_times();
 	p->after++;
+	if (percpu_read(&p->before) != before || p->after != before)
+		fail("the lock did not keep others out");
 	percpu_unlock(&p->lock);
 	return 0;
 }
@@ -240,7 +249,7 @@ static int move_item(void)
 
 	if (take(any_cpu(), &item))
 		return NOTHING;
-	rseq_inject();
+	yield_at_times();
 	give(any_cpu(), item);
 	return 0;
 }
