@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Each allocation that a call makes fails once: then nothing is done and the
+ * error is ENOMEM, or the call finds another way. The next call is as ever.
+ *
+ * Needs fault injection: CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and
+ * CONFIG_FAULT_INJECTION_DEBUG_FS.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+
+#define MAX_NTH		200	/* far more than a call allocates */
+#define DEBUGFS		"/sys/kernel/debug/"
+
+static int write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	ssize_t ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text));
+	close(fd);
+	return ret < 0 ? -errno : 0;
+}
+
+/* By default allocations that may wait do not fail, nor single pages. */
+static int let_all_fail(void)
+{
+	return write_to(DEBUGFS "failslab/ignore-gfp-wait", "N") ||
+	       write_to(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") ||
+	       write_to(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") ||
+	       write_to(DEBUGFS "fail_page_alloc/min-order", "0");
+}
+
+FIXTURE(fail_nth)
+{
+	int fd;			/* of fail-nth */
+	int cpu;
+};
+
+FIXTURE_VARIANTS_OWN_AND_OTHER_CPU(fail_nth);
+
+FIXTURE_SETUP(fail_nth)
+{
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	self->cpu = aim(variant->other_cpu);
+	if (self->cpu < 0)
+		SKIP(return, ONE_CPU);
+	self->fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	if (self->fd < 0 || let_all_fail())
+		SKIP(return, "needs fault injection, debugfs and root");
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	close(self->fd);
+}
+
+/* Has the nth allocation from here on fail; 0 has none fail. */
+static void fail(int fd, int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", nth);
+
+	if (pwrite(fd, text, len, 0) != len)
+		abort();
+}
+
+/* Whether it has failed by now. */
+static bool has_failed(int fd)
+{
+	char c;
+
+	return pread(fd, &c, 1, 0) == 1 && c == '0';
+}
+
+TEST_F(fail_nth, done_or_enomem)
+{
+	int nth, ret, errors = 0;
+	bool failed = true;
+
+	for (nth = 1; failed && nth < MAX_NTH; nth++) {
+		char *pages = map_pages(2);
+		__u64 *dst = (__u64 *)(pages + page_size()), src = nth;
+		struct cpu_op ops[] = {
+			op_copy(pages, &src, sizeof(src)),
+			op_copy(dst, &src, sizeof(src)),
+		};
+
+		ASSERT_TRUE(pages != MAP_FAILED);
+		fail(self->fd, nth);
+		ret = cpu_opv(ops, 2, self->cpu, 0);
+		failed = has_failed(self->fd);
+		fail(self->fd, 0);
+
+		if (ret) {
+			EXPECT_EQ(-ENOMEM, ret);
+			EXPECT_TRUE(failed);
+			EXPECT_EQ(0, *(__u64 *)pages);
+			EXPECT_EQ(0, *dst);
+			EXPECT_EQ(0, cpu_opv(ops, 2, self->cpu, 0));
+			errors++;
+		}
+		EXPECT_EQ(nth, *(__u64 *)pages);
+		EXPECT_EQ(nth, *dst);
+		munmap(pages, 2 * page_size());
+	}
+	EXPECT_FALSE(failed);
+	EXPECT_LT(0, errors);
+	TH_LOG_OPERATIONS(nth - 1 + errors);
+}
+
+TEST_HARNESS_MAIN
