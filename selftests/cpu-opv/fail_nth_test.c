@@ -27,13 +27,18 @@ static int write_to(const char *path, const char *text)
 	return ret < 0 ? -errno : 0;
 }
 
-/* By default allocations that may wait do not fail, nor single pages. */
+/*
+ * By default allocations that may wait do not fail, nor single pages; and each
+ * failure is told on the console with a trace.
+ */
 static int let_all_fail(void)
 {
 	return write_to(DEBUGFS "failslab/ignore-gfp-wait", "N") ||
 	       write_to(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") ||
 	       write_to(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") ||
-	       write_to(DEBUGFS "fail_page_alloc/min-order", "0");
+	       write_to(DEBUGFS "fail_page_alloc/min-order", "0") ||
+	       write_to(DEBUGFS "failslab/verbose", "0") ||
+	       write_to(DEBUGFS "fail_page_alloc/verbose", "0");
 }
 
 FIXTURE(fail_nth)
