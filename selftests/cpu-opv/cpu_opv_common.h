@@ -7,6 +7,7 @@
 #define CPU_OPV_COMMON_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -215,6 +216,22 @@ static inline void sleep_usec(long long usec)
 #define RUN_TIMEOUT		(24 * 3600)
 #define TH_LOG_OPERATIONS(nr)	TH_LOG("operations: %lu", (unsigned long)(nr))
 
+/* Writes to a file, most likely one of the kernel's; 0 or -errno. */
+static inline int write_file(const char *path, const char *text)
+{
+	ssize_t len = strlen(text), written;
+	int fd = open(path, O_WRONLY);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	written = write(fd, text, len);
+	if (written != len)
+		ret = written < 0 ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
 /* Memory. */
 
 static inline size_t page_size(void)
@@ -227,6 +244,23 @@ static inline void *map_pages(size_t nr)
 {
 	return mmap(NULL, nr * page_size(), PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/*
+ * Number of the page frame, or 0 if it is not told or there is none. In the
+ * process that asked first, and not in its children.
+ */
+static inline unsigned long long frame_of(const void *p)
+{
+	off_t at = (uintptr_t)p / page_size() * sizeof(__u64);
+	static int fd = -1;
+	__u64 entry = 0;
+
+	if (fd < 0)
+		fd = open("/proc/self/pagemap", O_RDONLY);
+	if (pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
+		return 0;
+	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
 }
 
 /* Content that differs from byte to byte and from seed to seed. */

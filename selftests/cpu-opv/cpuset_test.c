@@ -4,7 +4,6 @@
  * one that the caller may not run on. While the cpuset changes each call is
  * either done or fails with EINVAL, and then has done nothing.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -34,21 +33,12 @@ FIXTURE(cpuset)
 
 /* Writes to, or reads from, a file of a cgroup; 0 or -errno. */
 
-static int write_file(const char *dir, const char *name, const char *text)
+static int write_cgroup(const char *dir, const char *name, const char *text)
 {
-	ssize_t len = strlen(text), written;
 	char path[128];
-	int fd, ret = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
-	written = write(fd, text, len);
-	if (written != len)
-		ret = written < 0 ? -errno : -EIO;
-	close(fd);
-	return ret;
+	return write_file(path, text);
 }
 
 static bool file_has(const char *dir, const char *name, const char *word)
@@ -94,11 +84,11 @@ static const char *enter_cgroup(FIXTURE_DATA(cpuset) *self)
 		return "cgroup2 has no cpusets: needs CONFIG_CPUSETS";
 	self->was_enabled = file_has(self->root, "cgroup.subtree_control",
 				     "cpuset");
-	if (write_file(self->root, "cgroup.subtree_control", "+cpuset"))
+	if (write_cgroup(self->root, "cgroup.subtree_control", "+cpuset"))
 		return "cannot enable cpusets";
 	snprintf(self->dir, sizeof(self->dir), "%s/cpu_opv_test.%d", self->root,
 		 getpid());
-	if (mkdir(self->dir, 0755) || write_file(self->dir, "cgroup.procs", "0"))
+	if (mkdir(self->dir, 0755) || write_cgroup(self->dir, "cgroup.procs", "0"))
 		return "cannot enter a new cgroup";
 	return NULL;
 }
@@ -106,10 +96,10 @@ static const char *enter_cgroup(FIXTURE_DATA(cpuset) *self)
 /* As far as enter_cgroup() came. */
 static void leave_cgroup(FIXTURE_DATA(cpuset) *self)
 {
-	write_file(self->root, "cgroup.procs", "0");
+	write_cgroup(self->root, "cgroup.procs", "0");
 	rmdir(self->dir);
 	if (!self->was_enabled)
-		write_file(self->root, "cgroup.subtree_control", "-cpuset");
+		write_cgroup(self->root, "cgroup.subtree_control", "-cpuset");
 	umount(self->root);
 	rmdir(self->root);
 }
@@ -140,7 +130,7 @@ FIXTURE_TEARDOWN(cpuset)
 
 static int set_cpus(FIXTURE_DATA(cpuset) *self, const char *list)
 {
-	return write_file(self->dir, "cpuset.cpus", list);
+	return write_cgroup(self->dir, "cpuset.cpus", list);
 }
 
 TEST_F(cpuset, allows_and_forbids)

@@ -6,7 +6,6 @@
  * Needs fault injection: CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and
  * CONFIG_FAULT_INJECTION_DEBUG_FS.
  */
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "cpu_opv_common.h"
@@ -15,30 +14,18 @@
 #define MAX_NTH		200	/* far more than a call allocates */
 #define DEBUGFS		"/sys/kernel/debug/"
 
-static int write_to(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	ssize_t ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text));
-	close(fd);
-	return ret < 0 ? -errno : 0;
-}
-
 /*
  * By default allocations that may wait do not fail, nor single pages; and each
  * failure is told on the console with a trace.
  */
 static int let_all_fail(void)
 {
-	return write_to(DEBUGFS "failslab/ignore-gfp-wait", "N") ||
-	       write_to(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") ||
-	       write_to(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") ||
-	       write_to(DEBUGFS "fail_page_alloc/min-order", "0") ||
-	       write_to(DEBUGFS "failslab/verbose", "0") ||
-	       write_to(DEBUGFS "fail_page_alloc/verbose", "0");
+	return write_file(DEBUGFS "failslab/ignore-gfp-wait", "N") ||
+	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") ||
+	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") ||
+	       write_file(DEBUGFS "fail_page_alloc/min-order", "0") ||
+	       write_file(DEBUGFS "failslab/verbose", "0") ||
+	       write_file(DEBUGFS "fail_page_alloc/verbose", "0");
 }
 
 FIXTURE(fail_nth)

@@ -7,7 +7,6 @@
  * That the pages are in high memory is seen from /proc: their frames are not
  * below the first one of zone HighMem.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -44,20 +43,6 @@ static unsigned long long highmem_start(void)
 	if (f)
 		fclose(f);
 	return start;
-}
-
-/* The frame of the page at p; 0: there is none, or it is not for us to know. */
-static unsigned long long frame_of(const void *p)
-{
-	off_t at = (uintptr_t)p / page_size() * sizeof(__u64);
-	static int fd = -1;
-	__u64 entry = 0;
-
-	if (fd < 0)
-		fd = open("/proc/self/pagemap", O_RDONLY);
-	if (pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
-		return 0;
-	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
 }
 
 static int nr_high(const void *pages, int nr, unsigned long long start)

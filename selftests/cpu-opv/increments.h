@@ -11,7 +11,6 @@
 #ifndef CPU_OPV_INCREMENTS_H
 #define CPU_OPV_INCREMENTS_H
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -211,33 +210,6 @@ static inline void finish(struct __test_metadata *_metadata,
 	EXPECT_LT(0, inc->done);
 	EXPECT_EQ(inc->done, inc->p->counter);
 	TH_LOG_OPERATIONS(inc->done + inc->failed);
-}
-
-/* Whether a file could be written; also one of the kernel's. */
-static inline bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) >= 0;
-
-	if (fd >= 0)
-		close(fd);
-	return written;
-}
-
-/* Where the page is in physical memory; 0: not known, or not there. */
-static inline __u64 frame_of(const void *p)
-{
-	const __u64 present = 1ULL << 63, frame = (1ULL << 55) - 1;
-	off_t offset = (uintptr_t)p / page_size() * sizeof(__u64);
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	__u64 entry = 0;
-
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, sizeof(entry), offset) != sizeof(entry))
-		entry = 0;
-	close(fd);
-	return entry & present ? entry & frame : 0;
 }
 
 #endif /* CPU_OPV_INCREMENTS_H */

@@ -155,7 +155,7 @@ static const char *prepare_compaction(FIXTURE_DATA(move) *self)
 		madvise(pages + i * page, page, MADV_DONTNEED);
 	self->page = pages + nr / 2 * page;
 	self->other = pages;
-	return write_file(COMPACT, "1") ? NULL : "needs root and CONFIG_COMPACTION";
+	return write_file(COMPACT, "1") ? "needs root and CONFIG_COMPACTION" : NULL;
 }
 
 /* A page of its own each time, so that not all are where they are to be. */
@@ -163,7 +163,7 @@ static int compact(FIXTURE_DATA(move) *self)
 {
 	int error = share_with_child(self);
 
-	return error ?: write_file(COMPACT, "1") ? 0 : -EIO;
+	return error ?: write_file(COMPACT, "1");
 }
 
 FIXTURE_VARIANT_ADD(move, compact)
@@ -181,8 +181,8 @@ static const char *prepare_merging(FIXTURE_DATA(move) *self)
 	if (reason)
 		return reason;
 	write_file(KSM "smart_scan", "0");
-	if (!write_file(KSM "sleep_millisecs", "0") ||
-	    !write_file(KSM "run", "1"))
+	if (write_file(KSM "sleep_millisecs", "0") ||
+	    write_file(KSM "run", "1"))
 		return "needs root and CONFIG_KSM";
 	return madvise(self->page, 2 * page_size(), MADV_MERGEABLE) ?
 		"needs MADV_MERGEABLE" : NULL;

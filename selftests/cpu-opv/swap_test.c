@@ -101,7 +101,7 @@ static bool add_swap(void)
 	char size[32];
 
 	snprintf(size, sizeof(size), "%lu", ZRAM_BYTES);
-	if (!write_file(ZRAM_SIZE, size))
+	if (write_file(ZRAM_SIZE, size))
 		return false;
 	if (make_swap(ZRAM) && !swapon(ZRAM, 0))
 		return true;
@@ -127,7 +127,7 @@ FIXTURE_TEARDOWN(swap)
 {
 	if (self->is_ours) {
 		EXPECT_EQ(0, swapoff(ZRAM));
-		EXPECT_TRUE(write_file(ZRAM_RESET, "1"));
+		EXPECT_EQ(0, write_file(ZRAM_RESET, "1"));
 	}
 }
 
