@@ -204,33 +204,8 @@ impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES
     /// many. It needs no permission for that CPU.
     ///
     /// 0 also if somebody else consumes them just now.
-    pub fn consume(&self, cpu: Cpu, mut each: impl FnMut(T)) -> usize {
-        let entries = self.0.get(cpu);
-        let Some(consumer) = Consuming::new(&entries.consumer) else {
-            return 0;
-        };
-        let mut consumed = 0;
-        let mut number = consumer.0.consumed.load(Relaxed);
-        loop {
-            let end = entries.complete(number);
-            if end == number {
-                return consumed;
-            }
-            while number != end {
-                let entry = entries.entry(number);
-                // SAFETY: it is committed, which `complete` has acquired, and `Consuming` keeps others off.
-                let value = unsafe {
-                    (entry.given.get().read() != 0).then(|| (*entry.value.get()).assume_init_read())
-                };
-                number = number.wrapping_add(1);
-                // R: the producer that gets the place next sees that this is done with it.
-                consumer.0.consumed.store(number, Release);
-                if let Some(value) = value {
-                    each(value);
-                    consumed += 1;
-                }
-            }
-        }
+    pub fn consume(&self, cpu: Cpu, each: impl FnMut(T)) -> usize {
+        self.0.get(cpu).consume(each)
     }
 
     /// How many entries of the ring of `cpu` are reserved or committed, and not consumed, just now.
@@ -273,6 +248,35 @@ impl<T, const BLOCKS: usize, const ENTRIES: usize> Entries<T, BLOCKS, ENTRIES> {
             number
         }
     }
+
+    /// See [`Ring::consume`].
+    fn consume(&self, mut each: impl FnMut(T)) -> usize {
+        let Some(consumer) = Consuming::new(&self.consumer) else {
+            return 0;
+        };
+        let mut consumed = 0;
+        let mut number = consumer.0.consumed.load(Relaxed);
+        loop {
+            let end = self.complete(number);
+            if end == number {
+                return consumed;
+            }
+            while number != end {
+                let entry = self.entry(number);
+                // SAFETY: it is committed, which `complete` has acquired, and `Consuming` keeps others off.
+                let value = unsafe {
+                    (entry.given.get().read() != 0).then(|| (*entry.value.get()).assume_init_read())
+                };
+                number = number.wrapping_add(1);
+                // R: the producer that gets the place next sees that this is done with it.
+                consumer.0.consumed.store(number, Release);
+                if let Some(value) = value {
+                    each(value);
+                    consumed += 1;
+                }
+            }
+        }
+    }
 }
 
 impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Default for Ring<T, BLOCKS, ENTRIES> {
@@ -285,23 +289,7 @@ impl<T, const BLOCKS: usize, const ENTRIES: usize> Drop for Ring<T, BLOCKS, ENTR
     fn drop(&mut self) {
         if core::mem::needs_drop::<T>() {
             for (_, entries) in self.0.iter() {
-                let mut number = entries.consumer.consumed.load(Relaxed);
-                loop {
-                    let end = entries.complete(number);
-                    if end == number {
-                        break;
-                    }
-                    while number != end {
-                        let entry = entries.entry(number);
-                        // SAFETY: as in `consume`, and there is nobody else any more.
-                        unsafe {
-                            if entry.given.get().read() != 0 {
-                                (*entry.value.get()).assume_init_drop();
-                            }
-                        }
-                        number = number.wrapping_add(1);
-                    }
-                }
+                entries.consume(drop);
             }
         }
     }

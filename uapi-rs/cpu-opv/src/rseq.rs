@@ -43,6 +43,9 @@ mod area;
 #[cfg(fast_path)]
 pub(crate) use area::{cpu_start, current_cpu, init, register_thread};
 
+#[cfg(all(fast_path, not(target_arch = "x86_64")))]
+mod by_address;
+
 #[cfg(all(fast_path, target_arch = "x86_64"))]
 #[path = "rseq/x86_64.rs"]
 mod arch;

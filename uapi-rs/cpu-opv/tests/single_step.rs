@@ -3,6 +3,8 @@
 //! Each step interrupts the program, so no restartable sequence ever commits: the slow path has to take over.
 //! This program forks and is the debugger of its child. It has no harness, so that it has one thread.
 
+mod common;
+
 use std::io::Write;
 use std::panic;
 use std::process::ExitCode;
@@ -71,7 +73,8 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 fn child() {
-    stay_here();
+    // So that the operations by number are on this CPU too.
+    common::stay_on(&[Cpu::current()]);
     let all = All {
         cpu: Cpu::current(),
         counter: Counter::new(),
@@ -103,16 +106,6 @@ fn stop() {
 
 fn total(calls: SlowPathCalls) -> usize {
     calls.cpu_opv + calls.membarrier + calls.lock
-}
-
-/// So that the operations by number are on this CPU too.
-fn stay_here() {
-    // SAFETY: a set of zeroes is empty, and of the size that the kernel is told.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(Cpu::current().number(), &mut set);
-        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
-    }
 }
 
 fn ptrace(request: libc::c_uint, pid: libc::pid_t) -> bool {

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+pub(super) use super::by_address::{area, cpu_id_start};
 use super::{At, Status};
 
 /// Offset of this crate's own area from the thread pointer.
@@ -32,23 +33,6 @@ pub(super) fn thread_pointer() -> *mut u8 {
         );
     }
     pointer
-}
-
-/// What the sequences take for the area: its address.
-#[inline(always)]
-pub(super) fn area(offset: isize) -> isize {
-    thread_pointer() as isize + offset
-}
-
-/// `area.cpu_id_start`
-///
-/// # Safety
-///
-/// `area` is from [`area`].
-#[inline(always)]
-pub(super) unsafe fn cpu_id_start(area: isize) -> u32 {
-    // SAFETY: the caller's. Volatile, as the kernel changes it.
-    unsafe { (area as *const u32).read_volatile() }
 }
 
 /// A sequence: the checks that start each, then `$body`, then the commit.
