@@ -11,11 +11,13 @@
 #include "kselftest_harness.h"
 
 #define MAX_THREADS	8
+#define NR_CALLERS	32
 #define RUN_USEC	200000
 
 FIXTURE(offline)
 {
 	int cpu;
+	int other;		/* CPU that comes and goes as well, if any */
 	__u64 counter;
 	__u64 *page;
 	atomic_bool stop;
@@ -42,6 +44,8 @@ FIXTURE_SETUP(offline)
 FIXTURE_TEARDOWN_PARENT(offline)
 {
 	EXPECT_EQ(0, set_online(self->cpu, true));
+	if (self->other)
+		EXPECT_EQ(0, set_online(self->other, true));
 }
 
 TEST_F(offline, runs)
@@ -159,6 +163,166 @@ TEST_F_TIMEOUT(offline, callers_exclude_each_other, RUN_TIMEOUT)
 TEST_F_TIMEOUT(offline, comes_and_goes, RUN_TIMEOUT)
 {
 	increment(_metadata, self, true);
+}
+
+struct watch {
+	FIXTURE_DATA(offline) *self;
+	atomic_ulong busy;		/* a vector is under way */
+	atomic_ulong seen_busy, looks;
+	atomic_int error;
+};
+
+/* The result is 1 if another vector is under way as well. */
+static void *run_long_vectors(void *arg)
+{
+	struct watch *watch = arg;
+	char from[4080], to[4080];
+	unsigned long one = 1, zero = 0;
+	struct cpu_op ops[] = {
+		op_eq(&watch->busy, &zero, sizeof(zero)),
+		op_copy(&watch->busy, &one, sizeof(one)),
+		op_copy(to, from, sizeof(to)),
+		op_copy(&watch->busy, &zero, sizeof(zero)),
+	};
+
+	while (!watch->self->stop && !watch->error)
+		watch->error = cpu_opv(ops, 4, watch->self->cpu, 0);
+	return NULL;
+}
+
+/* On the CPU as soon as it is back, where no vector can be under way then. */
+static void *look_from_cpu(void *arg)
+{
+	struct watch *watch = arg;
+	int cpu = watch->self->cpu;
+
+	while (!watch->self->stop) {
+		if (sched_getcpu() != cpu) {
+			pin_to(cpu);
+		} else {
+			bool busy = watch->busy;
+
+			if (busy && sched_getcpu() == cpu)
+				watch->seen_busy++;
+			watch->looks++;
+		}
+	}
+	return NULL;
+}
+
+/* Many callers, so that some have not run theirs yet when the CPU is back. */
+TEST_F_TIMEOUT(offline, is_over_once_the_cpu_is_back, RUN_TIMEOUT)
+{
+	long long end = now_usec() + run_usec(RUN_USEC);
+	struct watch watch = { .self = self };
+	pthread_t watcher, callers[NR_CALLERS];
+	int n;
+
+	ASSERT_EQ(0, pthread_create(&watcher, NULL, look_from_cpu, &watch));
+	for (n = 0; n < NR_CALLERS; n++)
+		ASSERT_EQ(0, pthread_create(&callers[n], NULL, run_long_vectors,
+					    &watch));
+	do {
+		usleep(RUN_USEC / 20);
+		EXPECT_EQ(0, set_online(self->cpu, true));
+		usleep(RUN_USEC / 20);
+		EXPECT_EQ(0, set_online(self->cpu, false));
+	} while (now_usec() < end || !watch.looks);
+	self->stop = true;
+	ASSERT_EQ(0, pthread_join(watcher, NULL));
+	for (n = 0; n < NR_CALLERS; n++)
+		ASSERT_EQ(0, pthread_join(callers[n], NULL));
+	EXPECT_EQ(0, atomic_load(&watch.error));
+	EXPECT_EQ(0, watch.seen_busy);
+	TH_LOG_OPERATIONS(watch.looks);
+}
+
+/* While another CPU comes or goes, a call for one that is offline waits. */
+struct waiting {
+	FIXTURE_DATA(offline) *self;
+	int stat;			/* /proc/PID/task/TID/stat of the caller */
+	atomic_ulong call;		/* number of the call that is under way */
+	atomic_ulong changed_in;	/* the last call that waited meanwhile */
+	atomic_ulong turn;		/* what that one has to find */
+};
+
+static bool is_waiting(struct waiting *w)
+{
+	char text[128] = "";
+	const char *state;
+
+	if (pread(w->stat, text, sizeof(text) - 1, 0) < 0)
+		return false;
+	state = strrchr(text, ')');
+	return state && !strncmp(state, ") D", 3);
+}
+
+static void *change_page(void *arg)
+{
+	struct waiting *w = arg;
+	__u64 *page = w->self->page, turn = 0;
+
+	while (!w->self->stop) {
+		unsigned long call = w->call;
+
+		/* Once for a call, as it may find the page without content. */
+		if (call == w->changed_in || !is_waiting(w) ||
+		    madvise(page, page_size(), MADV_DONTNEED))
+			continue;
+		*page = ++turn;
+		if (is_waiting(w) && call == w->call) {
+			w->turn = turn;
+			w->changed_in = call;
+		}
+	}
+	return NULL;
+}
+
+static void *keep_toggling(void *arg)
+{
+	FIXTURE_DATA(offline) *self = arg;
+	bool online = false;
+
+	while (!self->stop) {
+		online = !online;
+		set_online(self->other, online);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(offline, finds_page_that_changed_while_waiting, RUN_TIMEOUT)
+{
+	long long end = now_usec() + run_usec(RUN_USEC);
+	struct waiting w = { .self = self };
+	unsigned long nr_changed = 0, wrong = 0;
+	pthread_t toggler, changer;
+	__u64 seen;
+	struct cpu_op load = op_copy(&seen, self->page, sizeof(seen));
+	char path[64];
+
+	if (nr_cpus() < 2)
+		SKIP(return, "needs three CPUs that this thread may run on");
+	self->other = nth_cpu(nr_cpus() - 1);
+	if (set_online(self->other, false))
+		SKIP(return, "cannot take CPU %d offline", self->other);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", gettid());
+	w.stat = open(path, O_RDONLY);
+	ASSERT_LE(0, w.stat);
+	ASSERT_EQ(0, pthread_create(&toggler, NULL, keep_toggling, self));
+	ASSERT_EQ(0, pthread_create(&changer, NULL, change_page, &w));
+	while (now_usec() < end || !nr_changed) {
+		w.call++;
+		ASSERT_EQ(0, cpu_opv(&load, 1, self->cpu, 0));
+		if (w.changed_in != w.call)
+			continue;
+		nr_changed++;
+		wrong += seen < w.turn;
+	}
+	self->stop = true;
+	ASSERT_EQ(0, pthread_join(toggler, NULL));
+	ASSERT_EQ(0, pthread_join(changer, NULL));
+	EXPECT_EQ(0, wrong);
+	TH_LOG_OPERATIONS(nr_changed);
 }
 
 TEST_HARNESS_MAIN
