@@ -5,11 +5,16 @@
  * of files, of the program. And the special mappings that it refuses.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/auxv.h>
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT	21
+#endif
 
 FIXTURE(memory)
 {
@@ -111,6 +116,21 @@ TEST_F(memory, dropped)
 	EXPECT_EQ(5, *p);
 }
 
+/* A page that is taken back at will until it is dirty, as a store makes it. */
+TEST_F(memory, freed)
+{
+	__u64 *p = (void *)self->page, value = 7;
+	struct cpu_op store = op_copy(p, &value, sizeof(value));
+
+	*p = 42;
+	if (madvise(p, page_size(), MADV_FREE))
+		SKIP(return, "needs MADV_FREE");
+	EXPECT_EQ(0, cpu_opv(&store, 1, self->cpu, 0));
+	if (madvise(p, page_size(), MADV_PAGEOUT))
+		SKIP(return, "needs MADV_PAGEOUT");
+	EXPECT_EQ(7, *p);
+}
+
 static int wait_for_turn(int fd)
 {
 	char byte;
@@ -168,6 +188,28 @@ TEST_F(memory, fork_parent_first)
 TEST_F(memory, fork_child_first)
 {
 	after_fork(_metadata, self, true);
+}
+
+/* Loads leave parent and child the page that they share. */
+TEST_F(memory, fork_then_load)
+{
+	__u64 *p = (void *)self->page, value = 100;
+	struct cpu_op eq = op_eq(p, &value, sizeof(value));
+	unsigned long long frame;
+	pid_t pid;
+
+	*p = value;
+	frame = frame_of(p);
+	if (!frame)
+		SKIP(return, "needs root, to see page frame numbers");
+	pid = fork();
+	ASSERT_LE(0, pid);
+	while (!pid)
+		pause();
+	EXPECT_EQ(0, cpu_opv(&eq, 1, self->cpu, 0));
+	EXPECT_EQ(frame, frame_of(p));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 }
 
 /* New pages at an address that was used before. */
