@@ -71,22 +71,29 @@ static bool has_failed(int fd)
 	return pread(fd, &c, 1, 0) == 1 && c == '0';
 }
 
-TEST_F(fail_nth, done_or_enomem)
+static void each_fails(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(fail_nth) *self, bool buffer)
 {
+	int nr = buffer ? 3 : 2;
 	int nth, ret, errors = 0;
 	bool failed = true;
 
 	for (nth = 1; failed && nth < MAX_NTH; nth++) {
 		char *pages = map_pages(2);
-		__u64 *dst = (__u64 *)(pages + page_size()), src = nth;
+		char *end = pages + page_size();
+		__u64 *dst = (__u64 *)end + 1, src = nth;
 		struct cpu_op ops[] = {
 			op_copy(pages, &src, sizeof(src)),
 			op_copy(dst, &src, sizeof(src)),
+			/* Overlaps across two pages, and so needs a buffer. */
+			op_copy(end - 20, end - 40, 24),
 		};
 
 		ASSERT_TRUE(pages != MAP_FAILED);
+		if (buffer)
+			memset(pages, 0, 2 * page_size());
 		fail(self->fd, nth);
-		ret = cpu_opv(ops, 2, self->cpu, 0);
+		ret = cpu_opv(ops, nr, self->cpu, 0);
 		failed = has_failed(self->fd);
 		fail(self->fd, 0);
 
@@ -95,7 +102,7 @@ TEST_F(fail_nth, done_or_enomem)
 			EXPECT_TRUE(failed);
 			EXPECT_EQ(0, *(__u64 *)pages);
 			EXPECT_EQ(0, *dst);
-			EXPECT_EQ(0, cpu_opv(ops, 2, self->cpu, 0));
+			EXPECT_EQ(0, cpu_opv(ops, nr, self->cpu, 0));
 			errors++;
 		}
 		EXPECT_EQ(nth, *(__u64 *)pages);
@@ -105,6 +112,17 @@ TEST_F(fail_nth, done_or_enomem)
 	EXPECT_FALSE(failed);
 	EXPECT_LT(0, errors);
 	TH_LOG_OPERATIONS(nth - 1 + errors);
+}
+
+TEST_F(fail_nth, done_or_enomem)
+{
+	each_fails(_metadata, self, false);
+}
+
+/* All pages are there: but for the buffer the call needs nothing. */
+TEST_F(fail_nth, buffer_or_enomem)
+{
+	each_fails(_metadata, self, true);
 }
 
 TEST_HARNESS_MAIN
