@@ -192,7 +192,8 @@ TEST_F_TIMEOUT(churn, adds_once_or_not_at_all, RUN_TIMEOUT)
 	__u64 done = 0;
 
 	add.u.arithmetic_op.expect_fault_p = variant->expect_fault;
-	while (now_usec() < end || (self->turns < MIN_TURNS && !self->error)) {
+	while (now_usec() < end ||
+	       ((self->turns < MIN_TURNS || !done) && !self->error)) {
 		int ret = cpu_opv(&add, 1, self->cpu, 0);
 
 		if (ret)
