@@ -40,10 +40,19 @@ ARCH=${ARCH:-x86_64}
 # What an architecture need not say.
 configs=("$ARCH") targets=all
 qemu='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- packages=() boots=(default) abis=()
+accel=tcg,thread=multi build=$ARCH silence=60
 # shellcheck source=arch/x86_64.sh
 . "$CI/arch/$ARCH.sh"
 configs=("${configs[@]/#/$CI/arch/}")
 configs=("${configs[@]/%/.config}")
+# What the kernel is configured by. The last word is the architecture's, which so takes back what it has not.
+fragments=("$CI/config/common.config" "$CI/config/debug.config" "$ROOT/selftests/cpu-opv/config" "${configs[@]}")
+# What ci/bench measures is another kernel, and guest.
+if [ -n "${CPU_OPV_BENCH-}" ]; then
+	[ -f "$CI/bench/$ARCH.sh" ] || die "make bench does not know $ARCH, but: $(names_of "$CI/bench" .sh)"
+	# shellcheck source=bench/x86_64.sh
+	. "$CI/bench/$ARCH.sh"
+fi
 
 # The pristine kernel, and where all that is made from it goes.
 if [ -n "${KDIR-}" ]; then
@@ -56,11 +65,11 @@ else
 fi
 REPO=$WORK/series		# git repository of the series: only the files that it touches
 TREE=$WORK/tree			# patched kernel source
-BUILD=$WORK/build/$ARCH		# kernel build
+BUILD=$WORK/build/$build		# kernel build
 IMAGE=$BUILD/$image
-PROGRAMS=$WORK/programs/$ARCH	# what goes into the guest
+PROGRAMS=$WORK/programs/$build	# what goes into the guest
 CARGO=$CACHE/cargo		# build directory of the crates
-LOGS=$CACHE/logs/$ARCH
+LOGS=$CACHE/logs/$build
 export CARGO_TARGET_DIR=$CARGO LIBCLANG_PATH=/usr/lib/llvm-$LLVM/lib RUSTC=/usr/bin/rustc
 # Debian's tools before those of rustup or pyenv.
 PATH=$CACHE/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# What ci/bench has otherwise than ci/arch: its own kernel, and guests in which the same happens each time.
+
+build=bench-$ARCH
+fragments=("$CI/bench/$ARCH.config")
+build_lines=2600
+packages+=(gnuplot-nox)
+
+# All CPUs take turns in one thread of QEMU. The guest's time is the number of its instructions, and when all CPUs
+# sleep it goes on to the next event; its random numbers are always the same.
+accel=tcg,thread=single
+host_machine=''		# so never KVM
+silence=600		# as its seconds are long
+bench=$CACHE/logs/$build
+qemu_args+=(-icount "shift=0,sleep=off" -rtc "clock=vm,base=2026-01-01" -seed 1
+	-plugin "$bench/trace.so,out=$bench/${BOOT-}.trace")
+
+# boots, by the argument of the program `calls`
+boots=(
+	"own	norandmaps	-smp 1"
+	"other	norandmaps	-smp 2"
+	"scale	norandmaps	-smp 8"
+)
