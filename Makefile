@@ -3,12 +3,13 @@
 # ARCH=NAME       architecture of ci/arch/ (x86_64); for the test one or several
 # BOOT=NAME       which of the ways to boot it, where there are several (its first)
 # KDIR=DIRECTORY  your own Linux source, which is not changed; else one is downloaded
-export ARCH BOOT KDIR
+# NATIVE=no       make bench without the times that the crate takes on this machine
+export ARCH BOOT KDIR NATIVE
 
 # what each change is tested on
 TESTED = x86_64 arm arm-lpae powerpc
 
-.PHONY: help run test test-all torture status boot kernel image patches lint bisectable clean
+.PHONY: help run test test-all torture bench status boot kernel image patches lint bisectable clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -26,6 +27,9 @@ test-all: ## the same on all architectures
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
 	@ARCH= CPU_OPV_SECONDS=$(or $(SECONDS),60) ci/torture $(or $(ARCH),x86_64)
+
+bench: ## count what calls cost, in instructions, and write docs/bench.md
+	@ci/bench/run
 
 status: ## write the table of what works where, as tested, into README.md
 	@ARCH= ci/status
