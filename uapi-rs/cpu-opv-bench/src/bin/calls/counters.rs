@@ -45,3 +45,9 @@ pub fn count(mut control: impl FnMut(), mut work: impl FnMut()) -> Counters {
         .for_each(|(name, count)| *count -= less[name]);
     more
 }
+
+/// Has the kernel put pages where they belong that it keeps to do so in batches: how full a batch is depends on what
+/// was before, and tells in the cost of faults.
+pub fn drain() {
+    fs::write("/proc/sys/vm/drop_caches", "1").expect("this is root");
+}

@@ -71,6 +71,9 @@ impl Report {
     ) {
         let repeat = |times| (0..times).for_each(|_| (prepare(), call()).1);
         let cpu = cpus::here();
+        if place == "own" {
+            counters::drain();
+        }
         repeat(times.warm_up);
         self.row(place, name, times.calls);
         for _ in 0..times.calls {
