@@ -246,6 +246,20 @@ static inline void *map_pages(size_t nr)
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
+#define THP_ALIGN	(4UL << 20)
+
+/* A page, or a huge one, which has to be aligned; NULL if it cannot be had. */
+static inline void *map_page(bool huge)
+{
+	size_t align = huge ? THP_ALIGN : page_size();
+	char *p = map_pages(2 * align / page_size());
+
+	if (p == MAP_FAILED)
+		return NULL;
+	p += -(uintptr_t)p % align;
+	return huge && madvise(p, align, MADV_HUGEPAGE) ? NULL : p;
+}
+
 /*
  * Number of the page frame, or 0 if it is not told or there is none. In the
  * process that asked first, and not in its children.

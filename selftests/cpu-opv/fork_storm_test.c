@@ -11,7 +11,6 @@
 #define RUN_USEC	300000
 #define MIN_CHILDREN	8	/* on a slow machine */
 #define AT_A_TIME	4
-#define THP_ALIGN	(4UL << 20)
 #define LOOKS_OF_CHILD	50
 
 FIXTURE(fork_storm)
@@ -81,22 +80,11 @@ static int be_child(FIXTURE_DATA(fork_storm) *self, unsigned long at_least,
 	return first - LOOKS_OF_CHILD > *at_most ? AHEAD : 0;
 }
 
-static void *map_counter(bool huge)
-{
-	size_t align = huge ? THP_ALIGN : page_size();
-	char *p = map_pages(2 * align / page_size());
-
-	if (p == MAP_FAILED)
-		return NULL;
-	p += -(uintptr_t)p % align;
-	return huge && madvise(p, align, MADV_HUGEPAGE) ? NULL : p;
-}
-
 FIXTURE_SETUP(fork_storm)
 {
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
-	self->p = map_counter(variant->huge);
+	self->p = map_page(variant->huge);
 	if (!self->p)
 		SKIP(return, "needs CONFIG_TRANSPARENT_HUGEPAGE");
 	self->at_most = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,

@@ -22,7 +22,6 @@
 #define SERVED		30	/* in the other one */
 #define TIMEOUT_SEC	15	/* on a slow machine */
 #define WAIT_MSEC	5000
-#define HUGE_ALIGN	(4UL << 20)
 
 FIXTURE(meanwhile)
 {
@@ -38,7 +37,8 @@ FIXTURE(meanwhile)
 	pid_t child;
 	pthread_t server;
 	int (*change)(FIXTURE_DATA(meanwhile) *self);
-	int (*permit)(FIXTURE_DATA(meanwhile) *self);
+	int (*protect)(int fd, const void *page, bool is_on);
+	bool waits;		/* the call, for the page until it may be accessed */
 	int error;		/* of the server */
 };
 
@@ -50,8 +50,8 @@ FIXTURE_VARIANT(meanwhile)
 	__u64 mode, features;
 	/* 0 or -errno */
 	int (*change)(FIXTURE_DATA(meanwhile) *self);
-	/* Lets who waits for the page go on. */
-	int (*permit)(FIXTURE_DATA(meanwhile) *self);
+	/* Who accesses the page then waits. */
+	int (*protect)(int fd, const void *page, bool is_on);
 	bool load_waits;	/* or is it only the store? */
 	int load, store;	/* what these return */
 	__u64 value;		/* what they find */
@@ -220,40 +220,25 @@ FIXTURE_VARIANT_ADD(meanwhile, moved_away)
 	.value = BEFORE,
 };
 
-static int write_protect(FIXTURE_DATA(meanwhile) *self)
+static int protect(FIXTURE_DATA(meanwhile) *self)
 {
-	return userfault_write_protect(self->page_fd, self->page, true);
-}
-
-static int permit_writing(FIXTURE_DATA(meanwhile) *self)
-{
-	return userfault_write_protect(self->page_fd, self->page, false);
+	return self->protect(self->page_fd, self->page, true);
 }
 
 FIXTURE_VARIANT_ADD(meanwhile, write_protected)
 {
 	.mode = UFFDIO_REGISTER_MODE_WP,
-	.change = write_protect,
-	.permit = permit_writing,
+	.protect = userfault_write_protect,
+	.change = protect,
 	.value = BEFORE,
 };
-
-static int read_write_protect(FIXTURE_DATA(meanwhile) *self)
-{
-	return userfault_protect(self->page_fd, self->page, true);
-}
-
-static int permit_access(FIXTURE_DATA(meanwhile) *self)
-{
-	return userfault_protect(self->page_fd, self->page, false);
-}
 
 FIXTURE_VARIANT_ADD(meanwhile, read_write_protected)
 {
 	.mode = UFFDIO_REGISTER_MODE_RWP,
 	.features = UFFD_FEATURE_RWP,
-	.change = read_write_protect,
-	.permit = permit_access,
+	.protect = userfault_protect,
+	.change = protect,
 	.load_waits = true,
 	.value = BEFORE,
 };
@@ -262,25 +247,17 @@ FIXTURE_VARIANT_ADD(meanwhile, read_write_protected)
 static int wait_for_fault(int fd, const void *page)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-	struct uffd_msg msg;
+	uintptr_t awaited;
 
 	if (poll(&pollfd, 1, WAIT_MSEC) <= 0)
 		return -ETIMEDOUT;
-	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
-		return -errno;
-	return (msg.arg.pagefault.address & -page_size()) == addr_of(page) ?
-		0 : -EFAULT;
+	return userfault_read(fd, &awaited) ?:
+	       (awaited == addr_of(page) ? 0 : -EFAULT);
 }
 
 static int give(FIXTURE_DATA(meanwhile) *self, const void *page)
 {
-	struct uffdio_copy copy = {
-		.dst = addr_of(page),
-		.src = addr_of(self->content),
-		.len = page_size(),
-	};
-
-	return ioctl(self->fd, UFFDIO_COPY, &copy) ? -errno : 0;
+	return userfault_copy(self->fd, page, self->content);
 }
 
 static void *change_and_serve(void *arg)
@@ -290,21 +267,10 @@ static void *change_and_serve(void *arg)
 	self->error = wait_for_fault(self->fd, self->awaited) ?:
 		      self->change(self) ?:
 		      give(self, self->awaited);
-	if (self->permit && !self->error)
+	if (self->waits && !self->error)
 		self->error = wait_for_fault(self->page_fd, self->page) ?:
-			      self->permit(self);
+			      self->protect(self->page_fd, self->page, false);
 	return NULL;
-}
-
-static __u64 *map_page(bool huge)
-{
-	size_t align = huge ? HUGE_ALIGN : page_size();
-	char *p = map_pages(2 * align / page_size());
-
-	if (p == MAP_FAILED)
-		return NULL;
-	p += -(uintptr_t)p % align;
-	return huge && madvise(p, align, MADV_HUGEPAGE) ? NULL : (void *)p;
 }
 
 FIXTURE_SETUP(meanwhile)
@@ -315,7 +281,7 @@ FIXTURE_SETUP(meanwhile)
 		SKIP(return, CPU_OPV_ABSENT);
 	self->cpu = aim(nr_cpus() > 1);
 	ASSERT_LE(0, self->cpu);
-	self->size = variant->huge ? HUGE_ALIGN : page_size();
+	self->size = variant->huge ? THP_ALIGN : page_size();
 	self->page = map_page(variant->huge);
 	if (!self->page)
 		SKIP(return, "needs CONFIG_TRANSPARENT_HUGEPAGE");
@@ -334,6 +300,7 @@ FIXTURE_SETUP(meanwhile)
 	if (self->fd < 0 || (variant->mode && self->page_fd < 0))
 		SKIP(return, USERFAULT_ABSENT);
 	self->change = variant->change;
+	self->protect = variant->protect;
 }
 
 FIXTURE_TEARDOWN(meanwhile)
@@ -371,8 +338,7 @@ TEST_F_TIMEOUT(meanwhile, load, TIMEOUT_SEC)
 {
 	struct cpu_op load = op_copy(&self->seen, self->page, 8);
 
-	if (variant->load_waits)
-		self->permit = variant->permit;
+	self->waits = variant->load_waits;
 	call(_metadata, self, load, variant->load);
 	EXPECT_EQ(variant->load ? 0 : variant->value, self->seen);
 }
@@ -385,7 +351,7 @@ static void store(struct __test_metadata *_metadata,
 	int expected = variant->store;
 
 	add.u.arithmetic_op.expect_fault_p = may_fault;
-	self->permit = variant->permit;
+	self->waits = variant->protect;
 	call(_metadata, self, add, may_fault && expected ? -EAGAIN : expected);
 	if (self->now_at)
 		EXPECT_EQ(variant->value + !expected, *self->now_at);

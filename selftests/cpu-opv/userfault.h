@@ -53,4 +53,26 @@ static inline int userfault_protect(int fd, const void *page, bool is_on)
 	return ioctl(fd, UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
 }
 
+/* Tells which page somebody waits for: 0, or -errno, -EAGAIN if none is. */
+static inline int userfault_read(int fd, uintptr_t *page)
+{
+	struct uffd_msg msg;
+
+	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+		return -errno;
+	*page = msg.arg.pagefault.address & -page_size();
+	return 0;
+}
+
+static inline int userfault_copy(int fd, const void *dst, const void *src)
+{
+	struct uffdio_copy copy = {
+		.dst = addr_of(dst),
+		.src = addr_of(src),
+		.len = page_size(),
+	};
+
+	return ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
 #endif /* CPU_OPV_USERFAULT_H */

@@ -43,25 +43,20 @@ static bool watch(FIXTURE_DATA(userfault) *self, __u64 mode, __u64 features)
 
 static int give_page(FIXTURE_DATA(userfault) *self, char *page)
 {
-	struct uffdio_copy copy = {
-		.dst = addr_of(page),
-		.src = addr_of(self->content + (page - self->pages)),
-		.len = page_size(),
-	};
+	int error = userfault_copy(self->fd, page,
+				   self->content + (page - self->pages));
 
 	/* Two threads may have asked for it. */
-	return ioctl(self->fd, UFFDIO_COPY, &copy) && errno != EEXIST ?
-		-errno : 0;
+	return error == -EEXIST ? 0 : error;
 }
 
 static int serve(FIXTURE_DATA(userfault) *self)
 {
-	struct uffd_msg msg;
 	uintptr_t page;
+	int error = userfault_read(self->fd, &page);
 
-	if (read(self->fd, &msg, sizeof(msg)) != sizeof(msg))
-		return errno == EAGAIN ? 0 : -errno;
-	page = msg.arg.pagefault.address & -page_size();
+	if (error)
+		return error == -EAGAIN ? 0 : error;
 	self->served++;
 	if (self->mode == UFFDIO_REGISTER_MODE_WP)
 		return userfault_write_protect(self->fd, (void *)page, false);
