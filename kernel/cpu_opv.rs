@@ -107,8 +107,9 @@ const VEC_LEN_MAX: usize = bindings::CPU_OP_VEC_LEN_MAX as usize;
 const VEC_DATA_LEN_MAX: usize = bindings::CPU_OP_VEC_DATA_LEN_MAX as usize;
 const DATA_LEN_MAX: usize = bindings::CPU_OP_DATA_LEN_MAX as usize;
 
-/// Most pages in a vector: each operation has at most two operands, each in at most two pages.
-const PAGES_MAX: usize = VEC_LEN_MAX * 2 * 2;
+/// Each operation has at most two operands, and each of them is in at most two pages.
+const OPERANDS_MAX: usize = VEC_LEN_MAX * 2;
+const PAGES_MAX: usize = OPERANDS_MAX * 2;
 
 // An operand, and the buffer for copies that overlap, must not need more pages than that.
 const _: () = assert!(DATA_LEN_MAX <= PAGE_SIZE);
@@ -178,6 +179,19 @@ impl Kind {
             Kind::Copy { release: true } | Kind::Add { release: true, .. }
         )
     }
+
+    /// Whether there is a second operand, which is only read.
+    fn has_second(self) -> bool {
+        !matches!(self, Kind::Add { .. })
+    }
+
+    /// What is done to the first operand.
+    fn access(self) -> Access {
+        match self {
+            Kind::CompareEq | Kind::CompareNe => Access::Read,
+            Kind::Copy { .. } | Kind::Add { .. } => Access::Write,
+        }
+    }
 }
 
 /// A range of user memory that an operation works on.
@@ -237,59 +251,12 @@ impl Operand {
     }
 }
 
-/// An operation, its arguments checked.
-#[derive(Clone, Copy)]
-struct Op {
-    kind: Kind,
-    /// `a`, `dst` or `p`.
-    first: Operand,
-    /// `b` or `src`.
-    second: Option<Operand>,
-}
-
-impl Op {
-    /// Returns the operation that `raw` describes, or [`EINVAL`] if its `op` or `len` is bad.
-    fn parse(raw: &RawOp) -> Result<Self> {
-        let kind = Kind::parse(raw)?;
-        let access = match kind {
-            Kind::CompareEq | Kind::CompareNe => Access::Read,
-            Kind::Copy { .. } | Kind::Add { .. } => Access::Write,
-        };
-        let first = Operand::new(raw.first, raw.len, access, raw.expect_fault_first);
-        let second = match kind {
-            Kind::Add { .. } => None,
-            _ => Some(Operand::new(
-                raw.second,
-                raw.len,
-                Access::Read,
-                raw.expect_fault_second,
-            )),
-        };
-
-        Ok(Self {
-            kind,
-            first,
-            second,
-        })
-    }
-
-    fn operands(&self) -> impl Iterator<Item = &Operand> {
-        [Some(&self.first), self.second.as_ref()]
-            .into_iter()
-            .flatten()
-    }
-
-    #[inline(always)]
-    fn for_operands(&mut self, mut f: impl FnMut(&mut Operand) -> Result) -> Result {
-        f(&mut self.first)?;
-        self.second.as_mut().map_or(Ok(()), f)
-    }
-}
-
 /// A vector of operations, validated.
 #[derive(Default)]
 struct Vector {
-    ops: ArrayVec<Op, VEC_LEN_MAX>,
+    ops: ArrayVec<Kind, VEC_LEN_MAX>,
+    /// Those of the first operation come first.
+    operands: ArrayVec<Operand, OPERANDS_MAX>,
 }
 
 impl Vector {
@@ -297,80 +264,98 @@ impl Vector {
     fn parse(&mut self, raw: &[RawOp]) -> Result {
         let mut sum = 0;
         for raw in raw {
-            self.ops.push(Op::parse(raw)?).map_err(|_| EINVAL)?;
+            let op = Kind::parse(raw)?;
             sum += raw.len as usize;
+            self.ops.push(op).map_err(|_| EINVAL)?;
+            self.push_operand(raw.first, raw.len, op.access(), raw.expect_fault_first)?;
+            if op.has_second() {
+                self.push_operand(raw.second, raw.len, Access::Read, raw.expect_fault_second)?;
+            }
         }
         if sum > VEC_DATA_LEN_MAX {
             return Err(EINVAL);
         }
 
         let limit = task_size();
-        self.ops
+        self.operands
             .iter_mut()
-            .try_for_each(|op| op.for_operands(|operand| operand.check_range(limit)))
+            .try_for_each(|operand| operand.check_range(limit))
+    }
+
+    fn push_operand(&mut self, addr: u64, len: u32, access: Access, expect_fault: u8) -> Result {
+        self.operands
+            .push(Operand::new(addr, len, access, expect_fault))
+            .map_err(|_| EINVAL)
     }
 
     /// Copies a vector of `count` operations in from user space, and validates it.
     fn read(&mut self, ptr: UserPtr, count: usize) -> Result {
-        let mut raw = [RawOp::default(); VEC_LEN_MAX];
-        let raw = raw.get_mut(..count).ok_or(EINVAL)?;
-        UserSlice::new(ptr, size_of_val(raw))
-            .reader()
-            .read_slice(raw.as_mut_bytes())?;
-        self.parse(raw)
+        let mut raw = ArrayVec::<RawOp, VEC_LEN_MAX>::new();
+        let mut reader = UserSlice::new(ptr, count * size_of::<RawOp>()).reader();
+        raw.read_from(&mut reader, count)?;
+        self.parse(&raw)
+    }
+
+    /// Returns the operations, each with its operands.
+    fn ops(&self) -> impl Iterator<Item = (Kind, &Operand, Option<&Operand>)> {
+        let mut operands = self.operands.iter();
+
+        self.ops.iter().map_while(move |&op| {
+            let first = operands.next()?;
+            let second = if op.has_second() {
+                operands.next()
+            } else {
+                None
+            };
+            Some((op, first, second))
+        })
     }
 }
 
 /// A page that the vector needs.
-enum Slot {
-    Wanted { addr: usize, access: Access },
-    Pinned(UserPage),
+struct Wanted {
+    addr: usize,
+    access: Access,
 }
 
 /// All pages that a vector needs, each once, however many operands are in it.
 #[derive(Default)]
 struct Pages {
-    slots: ArrayVec<Slot, PAGES_MAX>,
+    wanted: ArrayVec<Wanted, PAGES_MAX>,
+    /// In the same order.
+    pinned: ArrayVec<UserPage, PAGES_MAX>,
 }
 
 impl Pages {
     /// Collects the pages that the operands of `vector` are in, and tells the operands which.
     fn collect(&mut self, vector: &mut Vector) -> Result {
-        vector.ops.iter_mut().try_for_each(|op| {
-            op.for_operands(|operand| {
-                let page = operand.addr & PAGE_MASK;
-                if operand.len > 0 {
-                    operand.slots = [self.find_or_add(page, operand.access)?; 2];
-                }
-                if operand.crosses_page() {
-                    let next = self.find_or_add(page + PAGE_SIZE, operand.access)?;
-                    operand.slots[1] = next;
-                }
-                Ok(())
-            })
-        })
-    }
-
-    /// Returns the slot of the page at `page_addr`, which `page_access` is wanted to.
-    fn find_or_add(&mut self, page_addr: usize, page_access: Access) -> Result<u8> {
-        for (slot, index) in self.slots.iter_mut().zip(0..) {
-            match slot {
-                Slot::Wanted { addr, access } if *addr == page_addr => {
-                    if page_access == Access::Write {
-                        *access = page_access;
-                    }
-                    return Ok(index);
-                }
-                _ => (),
+        for operand in vector.operands.iter_mut() {
+            let page = operand.addr & PAGE_MASK;
+            if operand.len > 0 {
+                operand.slots = [self.find_or_add(page, operand.access)?; 2];
+            }
+            if operand.crosses_page() {
+                operand.slots[1] = self.find_or_add(page + PAGE_SIZE, operand.access)?;
             }
         }
-        let index = self.slots.len() as u8;
-        let slot = Slot::Wanted {
-            addr: page_addr,
-            access: page_access,
-        };
+        Ok(())
+    }
+
+    /// Returns the index of the page at `addr`, which `access` is wanted to.
+    fn find_or_add(&mut self, addr: usize, access: Access) -> Result<u8> {
+        for (page, index) in self.wanted.iter_mut().zip(0..) {
+            if page.addr == addr {
+                if access == Access::Write {
+                    page.access = access;
+                }
+                return Ok(index);
+            }
+        }
+        let index = self.wanted.len() as u8;
         // There is room for every page that a vector can have.
-        self.slots.push(slot).map_err(|_| EINVAL)?;
+        self.wanted
+            .push(Wanted { addr, access })
+            .map_err(|_| EINVAL)?;
         Ok(index)
     }
 
@@ -379,29 +364,24 @@ impl Pages {
     /// On a retry each page is held until its successor is: reclaim must not take back pages that
     /// are not stale while others are faulted in, or the call might never see all of them mapped.
     fn pin(&mut self, current: &CurrentTask) -> Result {
-        for slot in self.slots.iter_mut() {
-            let (addr, access) = match slot {
-                Slot::Wanted { addr, access } => (*addr, *access),
-                Slot::Pinned(page) => (page.addr(), page.access()),
-            };
-            *slot = Slot::Pinned(UserPage::pin(current, addr, access)?);
+        for (index, wanted) in self.wanted.iter().enumerate() {
+            let page = UserPage::pin(current, wanted.addr, wanted.access)?;
+            match self.pinned.get_mut(index) {
+                Some(old) => *old = page,
+                None => self.pinned.push(page).map_err(|_| EINVAL)?,
+            }
         }
         Ok(())
     }
 
     /// Whether all addresses still map the pages that were pinned.
     fn are_mapped(&self, mm: &Mm, irq: &LocalInterruptDisabled) -> bool {
-        self.slots
-            .iter()
-            .all(|slot| matches!(slot, Slot::Pinned(page) if page.is_mapped(mm, irq)))
+        self.pinned.iter().all(|page| page.is_mapped(mm, irq))
     }
 
     #[inline]
     fn page(&self, slot: u8) -> Option<&Page> {
-        match self.slots.get(usize::from(slot)) {
-            Some(Slot::Pinned(page)) => Some(page.as_page()),
-            _ => None,
-        }
+        Some(self.pinned.get(usize::from(slot))?.as_page())
     }
 
     /// Returns where `operand` is in memory; [`None`] if it has no bytes, or is not pinned.
@@ -432,15 +412,14 @@ impl<'a> Span<'a> {
     /// Returns `len` bytes at `offset` in `head`, those that do not fit at the beginning of `tail`.
     #[inline]
     fn new(head: &'a Page, tail: &'a Page, offset: usize, len: usize) -> Option<Self> {
-        let in_head = len.min(PAGE_SIZE - offset);
-        let in_tail = len - in_head;
+        if let Some(head) = RacySlice::new(head, offset, len) {
+            return Some(Self { head, tail: None });
+        }
+        let in_head = PAGE_SIZE - offset;
 
         Some(Self {
             head: RacySlice::new(head, offset, in_head)?,
-            tail: match in_tail {
-                0 => None,
-                _ => Some(RacySlice::new(tail, 0, in_tail)?),
-            },
+            tail: Some(RacySlice::new(tail, 0, len - in_head)?),
         })
     }
 
@@ -488,12 +467,15 @@ impl<'a> Span<'a> {
     /// Returns the integer in a span of 1, 2, 4 or 8 bytes, loaded in one access if aligned.
     #[inline]
     fn load(&self) -> u64 {
-        if self.tail.is_none() {
-            if let Some(value) = self.head.load() {
-                return value;
-            }
-        }
+        let word = match self.tail {
+            None => self.head.load(),
+            Some(_) => None,
+        };
+        word.unwrap_or_else(|| self.load_bytes())
+    }
 
+    #[cold]
+    fn load_bytes(self) -> u64 {
         let mut bytes = [0; 8];
         let mut at = 0;
         for part in self.parts() {
@@ -514,10 +496,13 @@ impl<'a> Span<'a> {
     /// Stores `value`, truncated, to a span of 1, 2, 4 or 8 bytes, in one access if aligned.
     #[inline]
     fn store(&self, value: u64) {
-        if self.tail.is_none() && self.head.store(value) {
-            return;
+        if self.tail.is_some() || !self.head.store(value) {
+            self.store_bytes(value);
         }
+    }
 
+    #[cold]
+    fn store_bytes(self, value: u64) {
         let bytes = match self.len() {
             1 => &(value as u8).to_ne_bytes()[..],
             2 => &(value as u16).to_ne_bytes()[..],
@@ -539,19 +524,32 @@ impl<'a> Span<'a> {
     }
 
     /// Whether both hold the same bytes.
+    #[inline]
     fn equals(&self, other: &Span<'_>) -> bool {
         if self.is_word() {
-            return self.load() == other.load();
+            self.load() == other.load()
+        } else {
+            self.equals_bytes(*other)
         }
-        self.all_pieces(other, |a, b| a.equals(&b))
+    }
+
+    #[inline(never)]
+    fn equals_bytes(self, other: Span<'_>) -> bool {
+        self.all_pieces(&other, |a, b| a.equals(&b))
     }
 
     /// Copies from `src`, through `buffer` if it [is needed](Self::needs_buffer).
+    #[inline]
     fn copy_from(&self, src: &Span<'_>, buffer: Option<&Page>) {
         if self.is_word() {
             self.store(src.load());
-            return;
+        } else {
+            self.copy_bytes(*src, buffer);
         }
+    }
+
+    #[inline(never)]
+    fn copy_bytes(self, src: Span<'_>, buffer: Option<&Page>) {
         let copy = |dst: &Span<'_>, src: &Span<'_>| {
             dst.all_pieces(src, |dst, src| {
                 dst.copy_from(&src);
@@ -560,10 +558,10 @@ impl<'a> Span<'a> {
         };
         match buffer.and_then(|page| Span::new(page, page, 0, self.len())) {
             Some(buffer) => {
-                copy(&buffer, src);
-                copy(self, &buffer);
+                copy(&buffer, &src);
+                copy(&self, &buffer);
             }
-            None => copy(self, src),
+            None => copy(&self, &src),
         }
     }
 
@@ -608,13 +606,13 @@ impl Kind {
 impl Vector {
     /// Whether a copy in the vector needs a buffer of a page.
     fn needs_buffer(&self, pages: &Pages) -> bool {
-        self.ops.iter().any(|op| {
-            let (Kind::Copy { .. }, Some(src)) = (op.kind, &op.second) else {
+        self.ops().any(|(op, first, second)| {
+            let (Kind::Copy { .. }, Some(second)) = (op, second) else {
                 return false;
             };
-            let crosses = op.first.crosses_page() || src.crosses_page();
+            let crosses = first.crosses_page() || second.crosses_page();
             crosses
-                && match (pages.span(&op.first), pages.span(src)) {
+                && match (pages.span(first), pages.span(second)) {
                     (Some(dst), Some(src)) => dst.needs_buffer(&src),
                     _ => false,
                 }
@@ -626,11 +624,11 @@ impl Vector {
     /// Returns 0 if all were run, the 1-based index of the comparison that stopped the vector
     /// otherwise.
     fn run(&self, pages: &Pages, buffer: Option<&Page>, _irq: &LocalInterruptDisabled) -> i32 {
-        for (op, index) in self.ops.iter().zip(1..) {
-            let second = op.second.as_ref().and_then(|second| pages.span(second));
-            let go_on = match pages.span(&op.first) {
-                Some(first) => op.kind.run(&first, second.as_ref(), buffer),
-                None => op.kind.run_empty(),
+        for ((op, first, second), index) in self.ops().zip(1..) {
+            let second = second.and_then(|second| pages.span(second));
+            let go_on = match pages.span(first) {
+                Some(first) => op.run(&first, second.as_ref(), buffer),
+                None => op.run_empty(),
             };
             if !go_on {
                 return index;
@@ -704,7 +702,7 @@ impl Call<'_> {
     /// Finds the first operand that the caller may not access, now that some page could not be
     /// pinned, and returns its error. If there is none any more the call is to be tried again.
     fn find_fault(&self) -> Result<Option<i32>> {
-        for operand in self.vector.ops.iter().flat_map(Op::operands) {
+        for operand in self.vector.operands.iter() {
             for addr in operand.pages() {
                 match UserPage::pin(self.current, addr, operand.access) {
                     Ok(_) => (),
@@ -878,22 +876,20 @@ mod tests {
         ])?;
         let mut pages = Pages::default();
         pages.collect(&mut vector)?;
-        let mut slots = pages.slots.iter();
+        let mut wanted = pages.wanted.iter();
 
-        for wanted in [
+        for (addr, access) in [
             (page, Access::Write),
             (2 * page, Access::Write),
             (4 * page, Access::Read),
         ] {
-            let Some(Slot::Wanted { addr, access }) = slots.next() else {
-                return Err(EINVAL);
-            };
-            assert!((*addr as u64, *access) == wanted);
+            let next = wanted.next().ok_or(EINVAL)?;
+            assert!(next.addr as u64 == addr && next.access == access);
         }
-        assert!(slots.next().is_none());
+        assert!(wanted.next().is_none());
 
-        let slots = |op: &Op| op.first.slots;
-        assert!(vector.ops.iter().map(slots).eq([[0, 0], [0, 1], [0, 0]]));
+        let slots = vector.operands.iter().map(|operand| operand.slots);
+        assert!(slots.eq([[0, 0], [0, 0], [0, 1], [2, 2], [0, 0]]));
         Ok(())
     }
 

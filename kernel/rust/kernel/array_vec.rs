@@ -2,6 +2,10 @@
 
 //! A vector of limited length that allocates nothing.
 
+use crate::{
+    prelude::*,
+    uaccess::UserSliceReader, //
+};
 use core::{
     mem::MaybeUninit,
     ops::{
@@ -66,6 +70,30 @@ impl<T, const N: usize> ArrayVec<T, N> {
             }
             None => Err(element),
         }
+    }
+
+    /// Appends `count` elements that are read from user space.
+    ///
+    /// Fails with [`ENOSPC`] if there is no room for them, and with [`EFAULT`] if the read happens
+    /// on a bad address or goes out of bounds of `reader`. Nothing is appended then.
+    #[inline]
+    pub fn read_from(&mut self, reader: &mut UserSliceReader, count: usize) -> Result
+    where
+        T: FromBytes,
+    {
+        let free = self.elements.get_mut(self.len..).unwrap_or_default();
+        let free = free.get_mut(..count).ok_or(ENOSPC)?;
+        let bytes = ptr::from_mut(free).cast::<MaybeUninit<u8>>();
+
+        // SAFETY: `bytes` points to the free elements, and may be written to as long as they are
+        // borrowed. What is not initialized has no alignment and no invalid values.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(bytes, size_of_val(free)) };
+        reader.read_raw(bytes)?;
+
+        // INVARIANT: `read_raw()` initialized the elements, any bytes are valid for their type, and
+        // there are that many.
+        self.len += count;
+        Ok(())
     }
 }
 
