@@ -34,6 +34,10 @@
 //!                                        </interrupt>
 //! ```
 //!
+//! If the target is the current CPU and all pages are present, 2 to 4 are one: with preemption
+//! disabled no other thread can run there, so the pages that are [pinned then](Pages::pin_present)
+//! are the right ones, and the vector is [run at once](Call::run_here).
+//!
 //! The pins keep the pages from being reused, and written ones from being shared by fork(). No TLB
 //! is flushed, nothing is allocated and no lock is shared between callers on the ordinary path.
 //!
@@ -66,7 +70,10 @@ use kernel::{
     },
     error::Error,
     ffi,
-    interrupt::LocalInterruptDisabled,
+    interrupt::{
+        local_interrupt_disable,
+        LocalInterruptDisabled, //
+    },
     mm::{
         user_page::{
             Access,
@@ -79,6 +86,10 @@ use kernel::{
         RacySlice,
         PAGE_MASK,
         PAGE_SIZE, //
+    },
+    preempt::{
+        self,
+        PreemptDisabled, //
     },
     prelude::*,
     rseq, smp,
@@ -257,6 +268,8 @@ struct Vector {
     ops: ArrayVec<Kind, VEC_LEN_MAX>,
     /// Those of the first operation come first.
     operands: ArrayVec<Operand, OPERANDS_MAX>,
+    /// Whether one of them does.
+    crosses_page: bool,
 }
 
 impl Vector {
@@ -335,6 +348,7 @@ impl Pages {
                 operand.slots = [self.find_or_add(page, operand.access)?; 2];
             }
             if operand.crosses_page() {
+                vector.crosses_page = true;
                 operand.slots[1] = self.find_or_add(page + PAGE_SIZE, operand.access)?;
             }
         }
@@ -370,6 +384,17 @@ impl Pages {
                 Some(old) => *old = page,
                 None => self.pinned.push(page).map_err(|_| EINVAL)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Pins all pages, or as many as are present before the first that is not.
+    ///
+    /// None of them must be pinned yet: to unpin one may sleep.
+    fn pin_present(&mut self, current: &CurrentTask, preempt: &PreemptDisabled) -> Result {
+        for wanted in self.wanted.iter() {
+            let page = UserPage::pin_present(current, wanted.addr, wanted.access, preempt)?;
+            self.pinned.push(page).map_err(|_| EINVAL)?;
         }
         Ok(())
     }
@@ -606,16 +631,17 @@ impl Kind {
 impl Vector {
     /// Whether a copy in the vector needs a buffer of a page.
     fn needs_buffer(&self, pages: &Pages) -> bool {
+        if !self.crosses_page {
+            return false;
+        }
         self.ops().any(|(op, first, second)| {
             let (Kind::Copy { .. }, Some(second)) = (op, second) else {
                 return false;
             };
-            let crosses = first.crosses_page() || second.crosses_page();
-            crosses
-                && match (pages.span(first), pages.span(second)) {
-                    (Some(dst), Some(src)) => dst.needs_buffer(&src),
-                    _ => false,
-                }
+            match (pages.span(first), pages.span(second)) {
+                (Some(dst), Some(src)) => dst.needs_buffer(&src),
+                _ => false,
+            }
         })
     }
 
@@ -647,6 +673,22 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Runs the vector if the current CPU is the target, and all pages are present.
+    fn run_here(&self, pages: &mut Pages) -> Option<i32> {
+        let preempt = preempt::disable();
+        if preempt.cpu() != self.cpu {
+            return None;
+        }
+        pages.pin_present(self.current, &preempt).ok()?;
+        if self.vector.needs_buffer(pages) {
+            return None;
+        }
+
+        // Vectors of other CPUs come as interrupts.
+        let irq = local_interrupt_disable();
+        Some(self.vector.run(pages, None, &irq))
+    }
+
     /// Tries to run the vector. Returns [`None`] if nothing was done, and another try is due.
     fn attempt(&self, pages: &mut Pages) -> Result<Option<i32>> {
         match pages.pin(self.current) {
@@ -744,6 +786,9 @@ fn cpu_opv(ops: UserPtr, cpuopcnt: i32, cpu: i32, flags: i32) -> Result<i32> {
         cpu,
         vector: &vector,
     };
+    if let Some(result) = call.run_here(&mut pages) {
+        return Ok(result);
+    }
     loop {
         if let Some(result) = call.attempt(&mut pages)? {
             return Ok(result);

@@ -14,6 +14,9 @@
  *    with interrupts disabled, just before the access. User-space code of the
  *    CPU that asks cannot run before interrupts are enabled again, so what
  *    that CPU has stored to the address by then is in the page.
+ *
+ * If the owner runs on the CPU where the memory will be accessed, and stays
+ * there, user_page_pin_present() answers both at once.
  */
 
 #include <linux/irqflags.h>
@@ -24,37 +27,42 @@
 #include <linux/pgtable.h>
 #include <linux/user_page.h>
 
-/*
- * Returns 0 if @page belongs to a mapping, -EFAULT if it is special memory that
- * a driver mapped, -EAGAIN if it just lost its mapping.
- */
-static int user_page_check(unsigned long addr, struct page *page, bool write)
+/* Whether @page is not special memory that a driver mapped. */
+static bool has_owner(struct page *page)
 {
 	struct folio *folio = page_folio(page);
-	bool gone;
 
 	if (folio_is_zone_device(folio))
-		return -EFAULT;
+		return false;
 
-	if (likely(READ_ONCE(folio->mapping)))
-		return 0;
+	return likely(READ_ONCE(folio->mapping)) || is_zero_page(page) ||
+	       is_huge_zero_folio(folio);
+}
 
-	if (is_zero_page(page) || is_huge_zero_folio(folio))
-		return 0;
+/*
+ * Whether @page, which has no owner, just lost it.
+ *
+ * Truncation, and shmem on its way to swap, unmap the page and clear
+ * folio->mapping under the folio lock. A page that stays mapped without
+ * them never had an owner.
+ */
+static noinline bool lost_owner(unsigned long addr, struct page *page,
+				bool write)
+{
+	struct folio *folio = page_folio(page);
+	bool lost;
 
-	/*
-	 * Truncation, and shmem on its way to swap, unmap the page and clear
-	 * folio->mapping under the folio lock. A page that stays mapped without
-	 * them never had an owner.
-	 */
+	if (folio_is_zone_device(folio))
+		return false;
+
 	folio_lock(folio);
 	local_irq_disable();
-	gone = folio->mapping || folio_test_swapcache(folio) ||
+	lost = folio->mapping || folio_test_swapcache(folio) ||
 	       !user_page_mapped(current->mm, addr, page, write);
 	local_irq_enable();
 	folio_unlock(folio);
 
-	return gone ? -EAGAIN : -EFAULT;
+	return lost;
 }
 
 /**
@@ -92,10 +100,46 @@ int user_page_pin(unsigned long addr, bool write, struct page **page)
 	if (ret != 1)
 		return ret < 0 ? ret : -EFAULT;
 
-	ret = user_page_check(addr, *page, write);
-	if (ret)
-		user_page_unpin(*page, write);
+	if (likely(has_owner(*page)))
+		return 0;
+
+	ret = lost_owner(addr, *page, write) ? -EAGAIN : -EFAULT;
+	user_page_unpin(*page, write);
 	return ret;
+}
+
+/**
+ * user_page_pin_present() - pin a page of the current task that is present
+ * @addr: any user address in the page, untagged
+ * @write: whether the page will be written to
+ * @page: where to return the page
+ *
+ * As long as preemption is disabled no other task can run on this CPU, so what
+ * this CPU has stored to the address by then is in the page, and there is no
+ * need to ask user_page_mapped().
+ *
+ * Context: any that has interrupts enabled.
+ * Return: 0, or -EAGAIN if this is one for user_page_pin().
+ */
+int user_page_pin_present(unsigned long addr, bool write, struct page **page)
+{
+	int ret;
+
+	if (write)
+		ret = pin_user_pages_fast_only(addr, 1, FOLL_WRITE, page);
+	else
+		ret = get_user_pages_fast_only(addr, 1, 0, page);
+	if (ret != 1)
+		return -EAGAIN;
+
+	if (likely(has_owner(*page)))
+		return 0;
+
+	if (write)
+		unpin_user_page(*page);
+	else
+		put_page(*page);
+	return -EAGAIN;
 }
 
 /**

@@ -23,6 +23,7 @@ use crate::{
         BorrowedPage,
         Page, //
     },
+    preempt::PreemptDisabled,
     prelude::EFAULT,
     task::CurrentTask, //
 };
@@ -108,9 +109,45 @@ impl UserPage {
         to_result(unsafe {
             bindings::user_page_pin(addr, access == Access::Write, &raw mut page)
         })?;
+        // SAFETY: `user_page_pin()` just returned the page.
+        unsafe { Self::from_pinned(page, addr, access) }
+    }
+
+    /// Pins the page of the current task's memory that holds `addr` if it is present.
+    ///
+    /// Until preemption is enabled again, no other task can run on this CPU, and so everything that
+    /// this CPU stored to the address before is found in the page, as if it
+    /// [were asked](Self::is_mapped) whether it is still mapped.
+    ///
+    /// Does not sleep, but dropping the page may. Fails with [`EAGAIN`] if [`Self::pin()`] has to
+    /// be asked.
+    ///
+    /// [`EAGAIN`]: crate::prelude::EAGAIN
+    #[inline]
+    pub fn pin_present(
+        _current: &CurrentTask,
+        addr: usize,
+        access: Access,
+        _preempt: &PreemptDisabled,
+    ) -> Result<Self> {
+        let mut page = ptr::null_mut();
+
+        // SAFETY: `page` is valid for writing. The task that is pinned for is the current one.
+        to_result(unsafe {
+            bindings::user_page_pin_present(addr, access == Access::Write, &raw mut page)
+        })?;
+        // SAFETY: `user_page_pin_present()` just returned the page.
+        unsafe { Self::from_pinned(page, addr, access) }
+    }
+
+    /// # Safety
+    ///
+    /// `page` must have been pinned through `addr` for `access`, and not be unpinned by others.
+    #[inline]
+    unsafe fn from_pinned(page: *mut bindings::page, addr: usize, access: Access) -> Result<Self> {
         let page = NonNull::new(page).ok_or(EFAULT)?;
 
-        // INVARIANT: `user_page_pin()` just returned the page.
+        // INVARIANT: By the safety requirements of this function.
         Ok(Self {
             // SAFETY: The page is valid until `drop()`. The static lifetime does not leave `self`.
             page: unsafe { BorrowedPage::from_raw(page) },
