@@ -173,6 +173,10 @@ static inline int aim(bool other)
 	return cpu;
 }
 
+/* Runs what follows with cpu being that of the caller, then another. */
+#define for_own_and_other_cpu(cpu) \
+	for (int other_ = 0; other_ < 2 && (cpu = aim(other_)) >= 0; other_++)
+
 /*
  * The variants of a fixture that aims at the CPU of the caller and at another.
  * Its set-up does so by aim(variant->other_cpu).

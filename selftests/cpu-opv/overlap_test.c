@@ -28,7 +28,6 @@ FIXTURE(overlap)
 	unsigned char *dst;	/* windows */
 	unsigned char *src;
 	unsigned char *model;	/* of the file */
-	int cpu;
 };
 
 FIXTURE_VARIANT(overlap)
@@ -119,9 +118,6 @@ FIXTURE_SETUP(overlap)
 	ASSERT_TRUE(self->src != MAP_FAILED);
 	self->model = map_pages(FILE_PAGES);
 	ASSERT_TRUE(self->model != MAP_FAILED);
-	/* Not the caller's own, if there are two. */
-	self->cpu = aim(nr_cpus() > 1);
-	ASSERT_LE(0, self->cpu);
 }
 
 FIXTURE_TEARDOWN(overlap)
@@ -169,7 +165,8 @@ static bool as_modelled(FIXTURE_DATA(overlap) *self)
 
 static void moves_everywhere(struct __test_metadata *_metadata,
 			     FIXTURE_DATA(overlap) *self,
-			     const FIXTURE_VARIANT(overlap) *variant, int type)
+			     const FIXTURE_VARIANT(overlap) *variant, int type,
+			     int cpu)
 {
 	const size_t size = FILE_PAGES * self->page;
 	size_t d, s, l;
@@ -187,7 +184,7 @@ static void moves_everywhere(struct __test_metadata *_metadata,
 							     lengths[l]);
 
 				model_move(self, variant, dst, src, lengths[l]);
-				ASSERT_EQ(0, cpu_opv(&op, 1, self->cpu, 0));
+				ASSERT_EQ(0, cpu_opv(&op, 1, cpu, 0));
 				ASSERT_TRUE(as_modelled(self))
 					TH_LOG("dst %+d src %+d len %u",
 					       starts[d], starts[s], lengths[l]);
@@ -202,16 +199,25 @@ static void moves_everywhere(struct __test_metadata *_metadata,
 
 TEST_F(overlap, memcpy)
 {
-	moves_everywhere(_metadata, self, variant, CPU_MEMCPY_OP);
+	int cpu;
+
+	for_own_and_other_cpu(cpu)
+		moves_everywhere(_metadata, self, variant, CPU_MEMCPY_OP, cpu);
 }
 
 TEST_F(overlap, memcpy_release)
 {
-	moves_everywhere(_metadata, self, variant, CPU_MEMCPY_RELEASE_OP);
+	int cpu;
+
+	for_own_and_other_cpu(cpu)
+		moves_everywhere(_metadata, self, variant,
+				 CPU_MEMCPY_RELEASE_OP, cpu);
 }
 
 /* Inside one vector, a store through one window is seen through the other. */
-TEST_F(overlap, store_then_load)
+static void store_then_load(struct __test_metadata *_metadata,
+			    FIXTURE_DATA(overlap) *self,
+			    const FIXTURE_VARIANT(overlap) *variant, int cpu)
 {
 	const size_t size = FILE_PAGES * self->page, dst = self->page - 4;
 	unsigned char stored[8], seen[8], expected[8];
@@ -232,11 +238,19 @@ TEST_F(overlap, store_then_load)
 		for (i = 0; i < sizeof(expected); i++)
 			expected[i] = *modelled(self, variant->src, src + i);
 
-		ASSERT_EQ(0, cpu_opv(ops, 3, self->cpu, 0))
+		ASSERT_EQ(0, cpu_opv(ops, 3, cpu, 0))
 			TH_LOG("dst %zu src %zu", dst, src);
 		ASSERT_EQ(0, memcmp(seen, expected, sizeof(seen)))
 			TH_LOG("dst %zu src %zu", dst, src);
 	}
+}
+
+TEST_F(overlap, store_then_load)
+{
+	int cpu;
+
+	for_own_and_other_cpu(cpu)
+		store_then_load(_metadata, self, variant, cpu);
 }
 
 TEST_HARNESS_MAIN

@@ -42,6 +42,7 @@ FIXTURE_VARIANT(stale)
 	/* Gives the address another page; 0 or -errno. */
 	int (*renew)(void *page);
 	bool adds;		/* or does the vector only read? */
+	bool own_cpu;		/* is the target that of the caller? */
 };
 
 static int drop(void *page)
@@ -75,6 +76,20 @@ FIXTURE_VARIANT_ADD(stale, remapped_and_written)
 {
 	.renew = remap,
 	.adds = true,
+};
+
+/* The caller and the thread take turns, also in the middle of the call. */
+FIXTURE_VARIANT_ADD(stale, dropped_and_read_on_own_cpu)
+{
+	.renew = drop,
+	.own_cpu = true,
+};
+
+FIXTURE_VARIANT_ADD(stale, dropped_and_written_on_own_cpu)
+{
+	.renew = drop,
+	.adds = true,
+	.own_cpu = true,
 };
 
 /*
@@ -128,9 +143,11 @@ FIXTURE_SETUP(stale)
 {
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
-	self->cpu = aim(true);
+	self->cpu = aim(!variant->own_cpu);
 	if (self->cpu < 0)
 		SKIP(return, ONE_CPU);
+	if (variant->own_cpu)
+		ASSERT_EQ(0, pin_to(self->cpu));
 	self->page = map_pages(1);
 	ASSERT_TRUE(self->page != MAP_FAILED);
 	self->renew = variant->renew;
