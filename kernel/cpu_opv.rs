@@ -266,9 +266,9 @@ impl Operand {
 #[derive(Default)]
 struct Vector {
     ops: ArrayVec<Kind, VEC_LEN_MAX>,
-    /// Those of the first operation come first.
+    /// Those of the first operation, then those of the second, and so on.
     operands: ArrayVec<Operand, OPERANDS_MAX>,
-    /// Whether one of them does.
+    /// Whether any operand does.
     crosses_page: bool,
 }
 

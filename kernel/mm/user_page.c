@@ -114,11 +114,11 @@ int user_page_pin(unsigned long addr, bool write, struct page **page)
  * @write: whether the page will be written to
  * @page: where to return the page
  *
- * As long as preemption is disabled no other task can run on this CPU, so what
- * this CPU has stored to the address by then is in the page, and there is no
- * need to ask user_page_mapped().
+ * If the caller has disabled preemption, no other task can run on this CPU until
+ * it is enabled again. So what this CPU has stored to the address by then is in
+ * the page, and there is no need to ask user_page_mapped().
  *
- * Context: any that has interrupts enabled.
+ * Context: process context; does not sleep.
  * Return: 0, or -EAGAIN if this is one for user_page_pin().
  */
 int user_page_pin_present(unsigned long addr, bool write, struct page **page)
