@@ -126,7 +126,7 @@ const PAGES_MAX: usize = OPERANDS_MAX * 2;
 const _: () = assert!(DATA_LEN_MAX <= PAGE_SIZE);
 
 /// `struct cpu_op` without its union, all members of which have their fields in the same places.
-#[derive(Clone, Copy, Default, FromBytes, IntoBytes)]
+#[derive(Clone, Copy, Default, FromBytes)]
 #[repr(C)]
 struct RawOp {
     op: i32,
@@ -206,7 +206,6 @@ impl Kind {
 }
 
 /// A range of user memory that an operation works on.
-#[derive(Clone, Copy)]
 struct Operand {
     addr: usize,
     len: u32,

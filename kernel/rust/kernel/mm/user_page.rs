@@ -177,18 +177,6 @@ impl UserPage {
         }
     }
 
-    /// Returns the address that the page was pinned through.
-    #[inline]
-    pub fn addr(&self) -> usize {
-        self.addr
-    }
-
-    /// Returns what the page was pinned for.
-    #[inline]
-    pub fn access(&self) -> Access {
-        self.access
-    }
-
     /// Returns the page.
     #[inline]
     pub fn as_page(&self) -> &Page {
