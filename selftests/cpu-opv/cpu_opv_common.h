@@ -173,7 +173,7 @@ static inline int aim(bool other)
 	return cpu;
 }
 
-/* Runs what follows with cpu being that of the caller, then another. */
+/* Runs what follows with cpu being that of the caller, then another, if any. */
 #define for_own_and_other_cpu(cpu) \
 	for (int other_ = 0; other_ < 2 && (cpu = aim(other_)) >= 0; other_++)
 

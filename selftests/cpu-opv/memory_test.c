@@ -390,6 +390,7 @@ FIXTURE_SETUP(refused)
 		SKIP(return, "needs a %s", variant->name);
 	/* It is there, and needs no fault. */
 	atomic_load((atomic_char *)self->p);
+	ASSERT_LE(0, aim(false));
 }
 
 FIXTURE_TEARDOWN(refused)

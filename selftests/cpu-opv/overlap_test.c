@@ -118,6 +118,7 @@ FIXTURE_SETUP(overlap)
 	ASSERT_TRUE(self->src != MAP_FAILED);
 	self->model = map_pages(FILE_PAGES);
 	ASSERT_TRUE(self->model != MAP_FAILED);
+	ASSERT_LE(0, aim(false));
 }
 
 FIXTURE_TEARDOWN(overlap)
