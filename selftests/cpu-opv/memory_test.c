@@ -318,19 +318,25 @@ FIXTURE_VARIANT(refused)
 	void *(*find)(void);
 };
 
+/* Where the first range with this name starts, of a file like /proc/self/maps. */
+static unsigned long long find_range(const char *path, const char *name)
+{
+	FILE *ranges = fopen(path, "r");
+	unsigned long long start, found = 0;
+	char line[256];
+
+	while (ranges && !found && fgets(line, sizeof(line), ranges)) {
+		if (strstr(line, name) && sscanf(line, "%llx-", &start) == 1)
+			found = start;
+	}
+	if (ranges)
+		fclose(ranges);
+	return found;
+}
+
 static void *find_mapping(const char *name)
 {
-	FILE *maps = fopen("/proc/self/maps", "r");
-	char line[256], *found = NULL;
-	unsigned long long start;
-
-	while (maps && !found && fgets(line, sizeof(line), maps)) {
-		if (strstr(line, name) && sscanf(line, "%llx-", &start) == 1)
-			found = (char *)(uintptr_t)start;
-	}
-	if (maps)
-		fclose(maps);
-	return found;
+	return (void *)(uintptr_t)find_range("/proc/self/maps", name);
 }
 
 static void *find_vvar(void)
@@ -351,8 +357,10 @@ static void *find_vdso(void)
 
 static void *map_device(void)
 {
+	/* On riscv what is at 0, and the firmware's RAM, cannot be read. */
+	off_t ram = find_range("/proc/iomem", "Kernel code");
 	int fd = open("/dev/mem", O_RDONLY);
-	void *p = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, fd, ram);
 
 	return p == MAP_FAILED ? NULL : p;
 }
