@@ -7,6 +7,7 @@ build_lines=2200
 
 qemu="qemu-system-s390x"
 qemu_args=(-machine s390-ccw-virtio -cpu max)
+accel=tcg,thread=single			# QEMU 7.2 may hang when a CPU comes online while another flushes its TLB
 console=ttysclp0
 virtio=ccw
 
