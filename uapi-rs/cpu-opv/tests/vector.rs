@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use common::allowed;
 use cpu_opv::vector::{Outcome, Source, Target, Vector};
@@ -13,7 +13,7 @@ fn limits_are_checked_before_the_kernel_is_called() {
     let cpu = allowed()[0];
     let (long, longer) = ([0_u8; 4096], [0_u8; 4097]);
     let words = [0_u64; 3];
-    let counter = AtomicU64::new(0);
+    let counter = AtomicU32::new(0);
 
     let too_many = (0..5).fold(Vector::new(), |vector, _| vector.add(&counter, 1));
     assert_eq!(too_many.run(cpu), Err(Error::TooManyOperations));
@@ -53,8 +53,8 @@ fn operations_run_in_order() {
     assert!(support.operations >= 6 && support.vector_len >= 4);
 
     let cpu = allowed()[0];
-    let [counter, copy] = [40, 0].map(AtomicU64::new);
-    let mut before = 0_u64;
+    let [counter, copy] = [40, 0].map(AtomicU32::new);
+    let mut before = 0_u32;
     let vector = Vector::new()
         .copy(&mut before, &counter)
         .add(&counter, 3)
@@ -67,9 +67,9 @@ fn operations_run_in_order() {
     );
 
     let stopped = Vector::new()
-        .compare_ne(&counter, &0_u64)
+        .compare_ne(&counter, &0_u32)
         .add(&counter, 1)
-        .compare_eq(&counter, &0_u64)
+        .compare_eq(&counter, &0_u32)
         .add(&counter, 1);
     assert_eq!(stopped.run(cpu), Ok(Outcome::Stopped(2)));
     assert_eq!(counter.load(Relaxed), 43);
@@ -83,9 +83,9 @@ fn operations_run_in_order() {
 #[ignore = "needs cpu_opv(2)"]
 fn errors_have_their_meaning() {
     let cpu = allowed()[0];
-    let counter = AtomicU64::new(0);
+    let counter = AtomicU32::new(0);
     // SAFETY: nothing is there to be read.
-    let nowhere = unsafe { Source::from_raw(8 as *const u8, 8) };
+    let nowhere = unsafe { Source::from_raw(8 as *const u8, 4) };
     let to_counter = || Vector::new().add(&counter, 1);
 
     let fault = to_counter().copy(&counter, nowhere);
@@ -93,7 +93,7 @@ fn errors_have_their_meaning() {
     let expected = to_counter().copy(&counter, nowhere.may_fault());
     assert_eq!(expected.run(cpu), Err(Error::ExpectedFault));
     // SAFETY: nothing is there to be written.
-    let to_nowhere = unsafe { Target::from_raw(8 as *mut u8, 8) }.may_fault();
+    let to_nowhere = unsafe { Target::from_raw(8 as *mut u8, 4) }.may_fault();
     let expected = to_counter().copy(to_nowhere, &counter);
     assert_eq!(expected.run(cpu), Err(Error::ExpectedFault));
 
