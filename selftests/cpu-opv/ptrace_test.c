@@ -144,9 +144,6 @@ static void lead_to_the_end(struct __test_metadata *_metadata,
 	start(_metadata, self, retries, NR_CALLS);
 	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, self->pid, 0, 0));
 	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
-	if (ptrace(request, self->pid, 0, 0) && errno == EIO)
-		SKIP(return, "the kernel cannot do this on this architecture");
-	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
 	while (stops < MAX_STEPS && next_stop(self, request, &status))
 		stops++;
 	ASSERT_TRUE(WIFEXITED(status))
@@ -159,8 +156,38 @@ static void lead_to_the_end(struct __test_metadata *_metadata,
 	TH_LOG("%lu stops", stops);
 }
 
+/*
+ * Whether a child gets to its end by single steps without any call. Not on
+ * 32-bit ARM, where the kernel has none, nor on QEMU 7.2's s390x, where they
+ * go past each branch.
+ */
+static bool can_single_step(void)
+{
+	int status, steps = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	do {
+		if (ptrace(PTRACE_SINGLESTEP, pid, 0, 0) ||
+		    waitpid(pid, &status, 0) != pid)
+			break;
+		if (WIFEXITED(status))
+			return true;
+	} while (WSTOPSIG(status) == SIGTRAP && ++steps < MAX_STEPS / 10);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return false;
+}
+
 TEST_F(debugger, single_steps)
 {
+	if (!can_single_step())
+		SKIP(return, "needs single steps by ptrace(2)");
 	lead_to_the_end(_metadata, self, variant->zap, PTRACE_SINGLESTEP);
 }
 
