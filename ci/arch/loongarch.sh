@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# LoongArch: only compiled, as Debian 12 has no cross compiler for its programs
+# LoongArch: only compiled, as Debian 12 has neither firmware for its QEMU nor a cross compiler for its programs
 
 linux_arch=loongarch
 image=vmlinux
