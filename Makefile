@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # The front door. Everything is done by the scripts in ci/, in a cache outside of this directory.
 
 # ARCH=NAME       architecture of ci/arch/ (x86_64); for the test one or several

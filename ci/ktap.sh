@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # What a check is written with. It prints KTAP on stdout at its end, when the number of its cases is known.
 

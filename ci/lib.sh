@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # What the scripts share: paths, messages, long commands. Sourced first by each of them.
 

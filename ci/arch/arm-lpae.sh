@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # 32-bit ARM v7 with page tables of three levels (LPAE), else as arm
 

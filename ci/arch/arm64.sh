@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # 64-bit ARM, with 32-bit programs beside the 64-bit ones
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # 64-bit POWER, little-endian, with pages of 64 KiB, on each of its two kinds of page tables
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # User-mode Linux, which runs as a process and has no rseq: for KUnit alone
 

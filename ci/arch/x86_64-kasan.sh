@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # x86_64 with KASAN, UBSAN and what else finds mistakes in memory
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # x86_64 with KCSAN, which finds data races in the C code; that in Rust is not instrumented
 

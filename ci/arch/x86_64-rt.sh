@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # x86_64 with CONFIG_PREEMPT_RT
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # x86_64, with i386 programs beside the 64-bit ones
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # What ci/bench/report left, as a picture: gnuplot -e "dir='DIRECTORY'" chart.gp >FILE
 set terminal svg size 1000,400 noenhanced font "sans,12" background "white"
 set multiplot layout 1,2

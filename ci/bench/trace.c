@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A QEMU plugin (API 1) that writes down what runs between two marks: trace.so,out=FILE
  *

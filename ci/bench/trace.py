@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What ci/bench/trace.c wrote down, by row and call."""
 import array
 import bisect

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # What ci/bench has otherwise than ci/arch: its own kernel, and guests in which the same happens each time.
 

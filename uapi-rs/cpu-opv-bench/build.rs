@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Compiles the rival in C, on the architecture that it is written for.
 
 fn main() {

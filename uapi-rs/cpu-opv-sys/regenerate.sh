@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Writes tests/header/*.rs: the C header as bindgen sees it, which `cargo test`
 # holds against the crate.
 #
@@ -14,6 +15,8 @@ set -eu
 abis='x86_64 i386'
 # Versions of bindgen may differ in what they write.
 written_by='bindgen 0.73.2'
+# The tag of this script is theirs too.
+spdx=$(sed -n '2s/^# //p' "$0")
 
 die() {
 	echo "regenerate.sh: $*" >&2
@@ -48,6 +51,7 @@ for abi in $abis; do
 		--rust-target 1.85 --rust-edition 2024 --use-core \
 		--formatter prettyplease --disable-header-comment \
 		--no-doc-comments --no-prepend-enum-name --no-derive-debug \
+		--raw-line "// $spdx" \
 		-- "--target=$abi-linux-gnu" -idirafter "${asm%/asm}" ||
 		die "bindgen failed on $header for $abi"
 done

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Decides for which targets the rseq fast path is compiled: `cfg(fast_path)`.
 
 use std::env;

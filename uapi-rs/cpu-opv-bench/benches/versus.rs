@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! cpu-opv against what one would do otherwise, in one run: by one thread, as many as there are CPUs, four times that.
 //!
 //! An iteration is a thousand operations, or a thousand pairs of them: so the microseconds that are printed are

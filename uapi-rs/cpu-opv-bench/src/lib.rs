@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the rivals are made of.
 
 use std::ops::Deref;

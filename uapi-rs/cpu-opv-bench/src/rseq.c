@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * What one would write in C without cpu_opv: the sequences of librseq for x86_64, with no way to
  * reach another CPU's data, and no flag that would allow for one. Each function loops by itself, so

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The raw interface to `cpu_opv(2)`: the types and constants of `<linux/cpu_opv.h>`, the number
 //! of the system call, and a function that makes it.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The crate against the C header, compared with what bindgen makes of it
 //! (`regenerate.sh`): names, values, sizes, alignments, offsets, types.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Each field lies where the kernel looks for it.
 
 use core::mem::{MaybeUninit, offset_of};

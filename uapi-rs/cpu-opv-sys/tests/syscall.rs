@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The call itself.
 //!
 //! All but one of these tests need a kernel that has it: there, run them with `--include-ignored`.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What it costs to add to another CPU's counter: by `Counter::add_on`, and by going there and back.
 //!
 //! The other CPU does nothing, or runs a thread of this process. `CPU_OPV_BACKEND=Membarrier` measures what is done

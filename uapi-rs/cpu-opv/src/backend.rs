@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The choice of what does the work when a restartable sequence cannot.
 
 use core::sync::atomic::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A statistics counter.
 
 use crate::cpu::Cpu;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! CPUs, by their number.
 
 use core::ffi::c_int;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What this kernel has of `cpu_opv(2)`.
 
 use core::ptr::null;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A lock in one word, which is 0 at rest, for memory that begins as zeroes.
 //!
 //! Unlike `std::sync::Mutex` it promises to be async-signal-safe.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Data of which each CPU has its own: counters, caches of objects, queues, that any number of threads use at once
 //! without atomic instructions and without waiting for each other.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A list for each CPU, last in, first out, of nodes that bring their link.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A spinlock for each CPU.
 
 use core::cell::UnsafeCell;

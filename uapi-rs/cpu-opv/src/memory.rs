@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where per-CPU data lies.
 
 use core::ffi::c_int;

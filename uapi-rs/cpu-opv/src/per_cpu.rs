@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A value for each CPU, and the operations on its words.
 
 use core::fmt;

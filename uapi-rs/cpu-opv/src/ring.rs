@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A ring buffer for each CPU, first in, first out, filled in place.
 //!
 //! # How it works

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Restartable sequences: the fast path.
 //!
 //! A thread shares an *area* with the kernel. In it the kernel keeps the number of the CPU that the

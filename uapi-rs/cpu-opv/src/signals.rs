@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! To keep signals away: a handler that came to wait for the lock that its own thread holds would wait for ever.
 
 use core::marker::PhantomData;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A stack of words for each CPU, of fixed size.
 
 use core::fmt;

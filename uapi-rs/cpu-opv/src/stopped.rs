@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The fallback where there is no `cpu_opv(2)`: stop the sequences on a CPU's data, and change it by plain
 //! code under a lock.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! System calls that leave `errno` as it was, so that signal handlers may make them.
 
 use core::ffi::{c_int, c_long};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Values that are a machine word.
 
 use core::ptr::{self, NonNull};

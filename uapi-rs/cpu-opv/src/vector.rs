@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The call itself, with its limits checked and its operands borrowed.
 //!
 //! A [`Vector`] is built operation by operation and [run](Vector::run) on a CPU. For its time there, nothing

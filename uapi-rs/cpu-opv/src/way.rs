@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The primitives that all structures are built on, and the three ways to make one atomic.
 //!
 //! A primitive changes the words of one CPU in one step, as seen by all that change them:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The unit of per-CPU data: a machine word that all ways of changing it access at once.
 
 use core::fmt;

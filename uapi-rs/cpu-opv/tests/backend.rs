@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The choice of the backend, which is once for a process: so there is one test in this file.
 
 use cpu_opv::{Backend, Counter, Error, Memory, SlowPathCalls, slow_path_calls, support};

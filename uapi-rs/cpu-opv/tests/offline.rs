@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The data of a CPU that is offline.
 //!
 //! The test takes one offline, so it is ignored: it is for a machine that is nobody else's, such as the guest.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Structures in memory that two processes share: each item is there, once.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Operations in a signal handler, which interrupts operations on the same structures.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Each operation completes while a debugger steps through it, instruction by instruction.
 //!
 //! Each step interrupts the program, so no restartable sequence ever commits: the slow path has to take over.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A model of the protocol of `src/stopped.rs`, of which loom tries all interleavings.
 //!
 //! One thread, on some other CPU, stops the sequences of a CPU, adds to its word by plain code, and lets them go

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Each structure under load, from its own CPU and from others: nothing is lost, nothing is there twice.
 //!
 //! `CPU_OPV_STRESS=10000000` makes it that many operations for each structure; `CPU_OPV_BACKEND=Lock` and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The vector builder: what is checked before the kernel is called, and what the kernel answers.
 
 mod common;

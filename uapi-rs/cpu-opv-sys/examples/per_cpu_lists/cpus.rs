@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which CPUs a thread runs on: `sched_setaffinity(2)`.
 
 use std::ffi::c_int;

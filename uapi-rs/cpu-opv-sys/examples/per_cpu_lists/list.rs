@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A list of items that belongs to a CPU and can be changed from every CPU.
 //!
 //! All that change the list run a vector on *its* CPU: if the list still has `n` items, copy an

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Lists of items, one for each CPU, worked on from all CPUs without a lock.
 //!
 //! On each CPU a thread takes items from the list of its CPU, works them and puts them back. One

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 pub const CPU_OP_ARG_LEN_MAX: u32 = 24;
 pub const CPU_OP_DATA_LEN_MAX: u32 = 4096;
 pub const CPU_OP_ARITHMETIC_DATA_LEN_MAX: u32 = 8;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sequences for aarch64.
 
 use core::arch::asm;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The area that a thread shares with the kernel, and its registration.
 //!
 //! A thread can register one area. glibc (2.35 or later) has done so, at the same offset from the thread

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sequences for ARMv7, as A32 code.
 
 use core::arch::asm;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! For the architectures whose sequences take the area by its address, which they all do but x86_64.
 
 use super::arch::thread_pointer;

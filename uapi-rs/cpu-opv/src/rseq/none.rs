@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What stands for the sequences where there are none: they all abort.
 
 use super::{At, Status};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sequences for 64-bit PowerPC, little-endian.
 
 use core::arch::asm;

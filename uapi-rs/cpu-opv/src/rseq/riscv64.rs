@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sequences for riscv64.
 
 use core::arch::asm;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sequences for x86_64. The area is addressed relative to FS, which is the thread pointer.
 //!
 //! Stores are not reordered with earlier accesses here, so each form releases.

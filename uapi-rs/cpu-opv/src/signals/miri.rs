@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Miri has no signals.
 
 pub(crate) struct BlockedSignals;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Operands: memory that is borrowed until the vector has run.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A primitive as a restartable sequence.
 
 use super::{Attempt, Copy, Stop, Way};

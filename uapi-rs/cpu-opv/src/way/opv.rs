@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A primitive as a vector for `cpu_opv(2)`.
 
 use super::{Attempt, Copy, Stop, Way};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A primitive as plain code.
 
 use core::sync::atomic::Ordering::{Relaxed, Release};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the stress tests share.
 #![allow(dead_code, reason = "not each test uses all of it")]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! cpu_opv(2), in all the shapes that differ in cost.
 
 use cpu_opv_sys::cpu_op;

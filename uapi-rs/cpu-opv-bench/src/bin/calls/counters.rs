@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel's own counters of what costs others, or time.
 
 use std::collections::BTreeMap;

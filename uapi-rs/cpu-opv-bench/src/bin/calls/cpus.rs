@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which CPUs threads are allowed on, and keeping one busy.
 
 use std::hint::{black_box, spin_loop};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What calls cost in a guest of ci/bench: marks them for its plugin, which counts instructions, and prints the
 //! kernel's own counts, as rows of tabs between.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What one would do otherwise.
 
 use std::hint::black_box;

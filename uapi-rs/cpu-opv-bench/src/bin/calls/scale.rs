@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Several CPUs that call at the same time, each on itself, or all on one.
 
 use std::hint::spin_loop;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Marks for the plugin that counts instructions (ci/bench/trace.c). Elsewhere they do nothing.
 
 use std::arch::asm;

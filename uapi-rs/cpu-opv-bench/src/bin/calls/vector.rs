@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Vectors of operations, and the memory that they work on.
 
 use std::ptr;
