@@ -1,7 +1,7 @@
 /*
  * A QEMU plugin that writes down what runs between two marks: trace.so,out=FILE
  *
- * It is for QEMU 7.2 (API 1) as well as for later ones, and finds out at run time which it is in.
+ * PLUGIN_API is the version of QEMU's interface that it is built for: 1 (QEMU 7.2), 3 (9.1 to 10) or 7 (11.1).
  *
  * A mark is an instruction that does nothing, nopl 0x0b0e....(%rax). Its last 16 bits say what it is for: 0 ends the
  * recording, 1 begins it; another number is just recorded.
@@ -22,64 +22,57 @@ enum kind { OTHER, CLI, STI, RETURN, LOCKED, LOAD, STORE, MARK, USER };
 #define CPUS 16
 
 /* What is used of qemu-plugin.h, which Debian does not package. */
-typedef struct {
-	const char *target_name;
-	struct {
-		int min, cur;
-	} version;
-	/* and more */
-} qemu_info;
+typedef struct qemu_info qemu_info;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
+#if PLUGIN_API >= 7
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*)(struct qemu_plugin_tb *, void *), void *);
+#else
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*)(uint64_t, struct qemu_plugin_tb *));
+#endif
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*)(unsigned int, void *), int, void *);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, void (*)(unsigned int, void *), int, void *);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, void (*)(unsigned int, uint32_t, uint64_t, void *),
 				      int, int, void *);
-void qemu_plugin_register_atexit_cb(uint64_t id, void (*)(uint64_t, void *), void *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
-/* Before API 3 it looks at the first argument only and returns where the code is; since then it copies it. */
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *copy, size_t size);
+#if PLUGIN_API >= 3
+size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_t);
+#else
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+#endif
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 bool qemu_plugin_mem_is_store(uint32_t info);
 enum { QEMU_PLUGIN_CB_NO_REGS = 0, QEMU_PLUGIN_CB_R_REGS = 1, QEMU_PLUGIN_MEM_RW = 3 };
 
-/* Not there before API 2. The arrays are GLib's, which QEMU brings. */
+__attribute__((visibility("default"))) int qemu_plugin_version = PLUGIN_API;
+
+static FILE *out;	/* exit() flushes it */
+static bool recording;
+static unsigned int current;	/* the CPU that runs */
+
+static uint64_t user[CPUS];	/* instructions of a CPU in user space that have no record yet */
+static uint64_t last[CPUS];	/* the instruction that a CPU ran last */
+
+#if PLUGIN_API >= 3
+/* Arrays of GLib, which QEMU brings. */
 struct array {
 	char *data;
 	unsigned int len;
 };
+unsigned int g_array_get_element_size(struct array *);
+struct array *g_byte_array_new(void);
+struct array *g_byte_array_set_size(struct array *, unsigned int);
+
 struct qemu_plugin_register;
 struct descriptor {
 	struct qemu_plugin_register *handle;
 	const char *name;
 	/* and more */
 };
-__attribute__((weak)) struct array *qemu_plugin_get_registers(void);
-__attribute__((weak)) int qemu_plugin_read_register(struct qemu_plugin_register *, struct array *);
-unsigned int g_array_get_element_size(struct array *);
-struct array *g_byte_array_new(void);
-struct array *g_byte_array_set_size(struct array *, unsigned int);
-
-__attribute__((visibility("default"))) int qemu_plugin_version = 1;
-
-/* Runs before QEMU looks at the version. It takes those from its oldest to its own, and acts as its own says. */
-__attribute__((constructor))
-static void pick_version(void)
-{
-	if (qemu_plugin_read_register)
-		qemu_plugin_version = 2;
-}
-
-static int api;
-static FILE *out;
-static bool recording;
-static unsigned int current;	/* the CPU that runs */
-
-static uint64_t user[CPUS];	/* instructions of a CPU in user space that have no record yet */
-static uint64_t last[CPUS];	/* the instruction that a CPU ran last */
+struct array *qemu_plugin_get_registers(void);
+int qemu_plugin_read_register(struct qemu_plugin_register *, struct array *);
 
 static uint64_t read_register(const char *name, struct qemu_plugin_register **handle)
 {
@@ -117,12 +110,9 @@ static unsigned int running_cpu(unsigned int named)
 {
 	static struct qemu_plugin_register *gs_base, *kernel_gs_base;
 	static uint64_t bases[CPUS];
-	uint64_t base;
+	uint64_t base = read_register("gs_base", &gs_base) | read_register("k_gs_base", &kernel_gs_base);
 	unsigned int cpu = 0;
 
-	if (!qemu_plugin_read_register)
-		return named;
-	base = read_register("gs_base", &gs_base) | read_register("k_gs_base", &kernel_gs_base);
 	while (cpu < CPUS && bases[cpu] && bases[cpu] != base)
 		cpu++;
 	if (!base || cpu == CPUS) {
@@ -132,6 +122,12 @@ static unsigned int running_cpu(unsigned int named)
 	bases[cpu] = base;
 	return cpu;
 }
+#else
+static unsigned int running_cpu(unsigned int named)
+{
+	return named;
+}
+#endif
 
 static uint64_t record(enum kind kind, uint64_t address)
 {
@@ -223,14 +219,23 @@ static bool is_repeated(const unsigned char *code)
 	return (code[0] & 0xfe) == 0xf2 && (*opcode & 0xf0) == 0xa0;	/* repne, rep; movs, cmps, stos, lods, scas */
 }
 
+#if PLUGIN_API >= 7
+static void on_translation(struct qemu_plugin_tb *tb, void *unused)
+#else
 static void on_translation(uint64_t id, struct qemu_plugin_tb *tb)
+#endif
 {
 	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_R_REGS, NULL);
 	for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		unsigned char copy[16] = { 0 };
-		const unsigned char *data = qemu_plugin_insn_data(insn, copy, sizeof(copy)), *code = api < 3 ? data : copy;
-		enum kind kind = kind_of(code, qemu_plugin_insn_size(insn));
+		size_t size = qemu_plugin_insn_size(insn);
+		unsigned char code[16] = { 0 };
+#if PLUGIN_API >= 3
+		qemu_plugin_insn_data(insn, code, sizeof(code));
+#else
+		memcpy(code, qemu_plugin_insn_data(insn), size);
+#endif
+		enum kind kind = kind_of(code, size);
 		uint64_t address = kind == MARK ? code[3] | code[4] << 8 : qemu_plugin_insn_vaddr(insn);
 		void *what = (void *)record(kind, address);
 
@@ -243,11 +248,6 @@ static void on_translation(uint64_t id, struct qemu_plugin_tb *tb)
 	}
 }
 
-static void on_end(uint64_t id, void *unused)
-{
-	fclose(out);
-}
-
 __attribute__((visibility("default")))
 int qemu_plugin_install(uint64_t id, const qemu_info *info, int argc, char **argv)
 {
@@ -255,8 +255,10 @@ int qemu_plugin_install(uint64_t id, const qemu_info *info, int argc, char **arg
 		out = fopen(argv[0] + 4, "wb");
 	if (!out)
 		return -1;
-	api = info->version.cur;
+#if PLUGIN_API >= 7
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
+#else
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
-	qemu_plugin_register_atexit_cb(id, on_end, NULL);
+#endif
 	return 0;
 }
