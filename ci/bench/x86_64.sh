@@ -15,7 +15,7 @@ bench=$CACHE/logs/$build
 
 # The same CPU with each QEMU, as the kernel picks its code by what the CPU has: what QEMU 7.2 has of what Linux makes use
 # of, or QEMU does not start (enforce). So no FSRM, with which memcpy() would be one instruction, and no x2APIC.
-cpu=qemu64,enforce,+erms,+fsgsbase,+popcnt,+rdrand,+rdtscp,+smap,+smep,+umip,+xsave,+xsaveopt
+cpu=qemu64,enforce,+erms,+fsgsbase,+la57,+popcnt,+rdrand,+rdtscp,+smap,+smep,+umip,+xsave,+xsaveopt
 qemu_args=(-machine q35 -cpu "$cpu" -icount "shift=0,sleep=off" -rtc "clock=vm,base=2026-01-01" -seed 1
 	-plugin "$bench/trace.so,out=$bench/${BOOT-}.trace")
 
