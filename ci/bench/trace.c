@@ -8,8 +8,7 @@
  *
  * A record is a word: an address in bits 0 to 47 and 63, the CPU in bits 48 to 51, what it is in bits 52 to 55. There
  * is one for each instruction in the kernel and each access to its memory. Those in user space are counted only, as
- * some just wait. An instruction with a rep prefix is one, however often it repeats: QEMU calls for each time, and one
- * with -icount for one more.
+ * some just wait. An instruction with a rep prefix is one, however often it repeats, and QEMU calls.
  */
 #include <stdbool.h>
 #include <stdint.h>
