@@ -35,40 +35,56 @@ case $CACHE in
 esac
 mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
 
+# What ci/arch says of an architecture, and what it need not say.
+load_architecture() { # NAME
+	configs=("$1") test_configs=() boot_configs=() targets=all
+	qemu='' qemu_package='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- boots=(default) abis=()
+	accel=tcg,thread=multi build=$1 silence=60
+	# shellcheck source=arch/x86_64.sh
+	. "$CI/arch/$1.sh"
+	programs=${configs[0]}		# those of its variants are the same
+}
+
 ARCH=${ARCH:-x86_64}
 [[ $ARCH != *[[:space:]]* ]] || die "this does one architecture at a time, not '$ARCH'"
 [ -f "$CI/arch/$ARCH.sh" ] || die "no architecture '$ARCH' here; there is: $(names_of "$CI/arch" .sh)"
-# What an architecture need not say.
-configs=("$ARCH") targets=all
-qemu='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- packages=() boots=(default) abis=()
-accel=tcg,thread=multi build=$ARCH silence=60
-# shellcheck source=arch/x86_64.sh
-. "$CI/arch/$ARCH.sh"
-configs=("${configs[@]/#/$CI/arch/}")
-configs=("${configs[@]/%/.config}")
-# What the kernel is configured by. The last word is the architecture's, which so takes back what it has not.
-fragments=("$CI/config/common.config" "$CI/config/debug.config" "$ROOT/selftests/cpu-opv/config" "${configs[@]}")
-# What ci/bench measures is another kernel, and guest.
-if [ -n "${CPU_OPV_BENCH-}" ]; then
+load_architecture "$ARCH"
+
+# What the kernel is for: "test", with all that the tests look at and debugging; "boot", for a shell, without the latter;
+# "demo", with what one program needs; "bench". The last word is the architecture's, which so takes back what it has not.
+fragments=("$CI/config/base.config")
+case ${CPU_OPV_FOR:=test} in
+test)
+	fragments+=("$CI/config/test.config" "$CI/config/debug.config" "$ROOT/selftests/cpu-opv/config")
+	configs=("${test_configs[@]}" "${configs[@]}") ;;
+boot)
+	fragments+=("$CI/config/test.config" "$ROOT/selftests/cpu-opv/config")
+	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
+	build=boot-$ARCH ;;
+demo) build=demo-$ARCH programs=$build ;;
+bench)
 	[ -f "$CI/bench/$ARCH.sh" ] || die "make bench does not know $ARCH, but: $(names_of "$CI/bench" .sh)"
 	# shellcheck source=bench/x86_64.sh
-	. "$CI/bench/$ARCH.sh"
-fi
+	. "$CI/bench/$ARCH.sh" ;;
+esac
+for config in "${configs[@]}"; do fragments+=("$CI/arch/$config.config"); done
 
 # The pristine kernel, and where all that is made from it goes.
+KERNEL=${KERNEL:-$KERNEL_DEFAULT}
+[[ $KERNEL =~ ^[0-9]+\.[0-9]+$ ]] || die "KERNEL=$KERNEL is no release of Linux; say it like $KERNEL_DEFAULT (the newest $KERNEL_DEFAULT.y is taken)"
 if [ -n "${KDIR-}" ]; then
 	[ -d "$KDIR" ] || die "KDIR=$KDIR is no directory"
 	SRC=$(cd "$KDIR" && pwd)
 	WORK=$CACHE/kdir-$(printf '%s' "$SRC" | sha256sum | cut -c1-12)
 else
-	SRC=$CACHE/linux
-	WORK=$CACHE/default
+	SRC=$CACHE/linux-$KERNEL
+	WORK=$CACHE/work-$KERNEL
 fi
 REPO=$WORK/series		# git repository of the series: only the files that it touches
 TREE=$WORK/tree			# patched kernel source
 BUILD=$WORK/build/$build		# kernel build
 IMAGE=$BUILD/$image
-PROGRAMS=$WORK/programs/$build	# what goes into the guest
+PROGRAMS=$WORK/programs/$programs	# what goes into the guest
 CARGO=$CACHE/cargo		# build directory of the crates
 LOGS=$CACHE/logs/$build
 export CARGO_TARGET_DIR=$CARGO LIBCLANG_PATH=/usr/lib/llvm-$LLVM/lib RUSTC=/usr/bin/rustc
@@ -107,6 +123,7 @@ kernel_version() { # of the tree $1
 # With LINES_IN_ALL, says how far it is.
 show_progress() { # WHAT LOG
 	local seconds=0 line
+	trap '' INT	# as what it shows may go on
 	while sleep 1 && kill -0 $$ 2>/dev/null; do
 		seconds=$((seconds + 1))
 		line="$1: $seconds s, $(wc -l <"$2")${LINES_IN_ALL:+ of about $LINES_IN_ALL} lines, $(tail -n 1 "$2" | cut -c1-70)"

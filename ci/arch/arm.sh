@@ -4,14 +4,14 @@
 
 linux_arch=arm
 image=arch/arm/boot/zImage
-build_lines=2200
+build_lines=1200
 
 qemu="qemu-system-arm"
+qemu_package="qemu-system-arm"
 qemu_args=(-machine virt -cpu cortex-a15)
 console=ttyAMA0
 virtio=device
 
 debian_arch=armhf
-packages=(qemu-system-arm gcc-arm-linux-gnueabihf libc6-dev-armhf-cross)
 
-abis=("armv7	arm-linux-gnueabihf-gcc	armv7-unknown-linux-gnueabihf")
+abis=("armv7	arm-linux-gnueabihf-gcc	armv7-unknown-linux-gnueabihf	gcc-arm-linux-gnueabihf libc6-dev-armhf-cross")

@@ -4,18 +4,18 @@
 
 linux_arch=arm64
 image=arch/arm64/boot/Image
-build_lines=2400
+build_lines=1400
 
 qemu="qemu-system-aarch64"
+qemu_package="qemu-system-arm"
 qemu_args=(-machine virt -cpu "max,pauth-impdef=on")	# pointer authentication by QARMA would take TCG half its time
 console=ttyAMA0
 virtio=device
 
 debian_arch=arm64
-packages=(qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross)
 
-# the fourth column: ARCH= of the ABI's kernel headers, where that is another
+# the fifth column: ARCH= of the ABI's kernel headers, where that is another
 abis=(
-	"aarch64	aarch64-linux-gnu-gcc	aarch64-unknown-linux-gnu"
-	"armv7	arm-linux-gnueabihf-gcc	armv7-unknown-linux-gnueabihf	arm"
+	"aarch64	aarch64-linux-gnu-gcc	aarch64-unknown-linux-gnu	gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+	"armv7	arm-linux-gnueabihf-gcc	armv7-unknown-linux-gnueabihf	gcc-arm-linux-gnueabihf libc6-dev-armhf-cross	arm"
 )

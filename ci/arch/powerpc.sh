@@ -5,9 +5,10 @@
 linux_arch=powerpc
 image=vmlinux
 targets=vmlinux				# `all` wants more tools of the architecture
-build_lines=2200
+build_lines=1200
 
 qemu="qemu-system-ppc64"
+qemu_package="qemu-system-ppc"
 # TCG has not the mitigations that the machine offers by default
 qemu_args=(-machine "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken" -cpu power9)
 console=hvc0
@@ -20,6 +21,5 @@ boots=(
 )
 
 debian_arch=ppc64el
-packages=(qemu-system-ppc gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross)
 
-abis=("powerpc64le	powerpc64le-linux-gnu-gcc	powerpc64le-unknown-linux-gnu")
+abis=("powerpc64le	powerpc64le-linux-gnu-gcc	powerpc64le-unknown-linux-gnu	gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross")

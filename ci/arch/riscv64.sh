@@ -4,17 +4,17 @@
 
 linux_arch=riscv
 image=arch/riscv/boot/Image
-build_lines=2400
+build_lines=1400
 
 qemu="qemu-system-riscv64"
+qemu_package="qemu-system-misc"
 qemu_args=(-machine virt)
 console=ttyS0
 virtio=device
 
 debian_arch=riscv64
 debian_suite=trixie			# the first with it
-packages=(qemu-system-misc gcc-riscv64-linux-gnu libc6-dev-riscv64-cross)
 
 # the C library cannot be linked to more than 1 MiB of code
 export CARGO_PROFILE_DEV_OPT_LEVEL=1
-abis=("riscv64	riscv64-linux-gnu-gcc	riscv64gc-unknown-linux-gnu")
+abis=("riscv64	riscv64-linux-gnu-gcc	riscv64gc-unknown-linux-gnu	gcc-riscv64-linux-gnu libc6-dev-riscv64-cross")

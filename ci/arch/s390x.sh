@@ -4,15 +4,15 @@
 
 linux_arch=s390
 image=arch/s390/boot/bzImage
-build_lines=2200
+build_lines=1200
 
 qemu="qemu-system-s390x"
+qemu_package="qemu-system-misc"
 qemu_args=(-machine s390-ccw-virtio -cpu max)
 accel=tcg,thread=single			# QEMU 7.2 may hang when a CPU comes online while another flushes its TLB
 console=ttysclp0
 virtio=ccw
 
 debian_arch=s390x
-packages=(qemu-system-misc gcc-s390x-linux-gnu libc6-dev-s390x-cross)
 
-abis=("s390x	s390x-linux-gnu-gcc	s390x-unknown-linux-gnu")
+abis=("s390x	s390x-linux-gnu-gcc	s390x-unknown-linux-gnu	gcc-s390x-linux-gnu libc6-dev-s390x-cross")

@@ -4,5 +4,6 @@
 
 # shellcheck source=x86_64.sh
 . "$CI/arch/x86_64.sh"
-configs=(x86_64 x86_64-kasan)
+configs=(x86_64)
+test_configs+=(x86_64-kasan)
 memory=2G

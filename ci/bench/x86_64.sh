@@ -3,9 +3,10 @@
 # What ci/bench has otherwise than ci/arch: its own kernel, and guests in which the same happens each time.
 
 build=bench-$ARCH
+programs=$build
+configs=()
 fragments=("$CI/bench/$ARCH.config")
-build_lines=2600
-packages+=(gnuplot-nox)
+build_lines=1500
 
 # All CPUs take turns in one thread of QEMU. The guest's time is the number of its instructions, and when all CPUs
 # sleep it goes on to the next event; its random numbers are always the same.
