@@ -5,7 +5,9 @@
 # BOOT=NAME       which of the ways to boot it, where there are several (its first)
 # KDIR=DIRECTORY  your own Linux source, which is not changed; else one is downloaded
 # NATIVE=no       make bench without the times that the crate takes on this machine
-export ARCH BOOT KDIR NATIVE
+# KERNEL=7.3      another release to put the series onto, where it applies
+# SECONDS=60      how long make torture has each test go on
+export ARCH BOOT KDIR NATIVE KERNEL
 
 # what each change is tested on
 TESTED = x86_64 arm arm-lpae powerpc
@@ -27,7 +29,7 @@ test-all: ## the same on all architectures
 	@ARCH= ci/test series style crates all
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
-	@ARCH= CPU_OPV_SECONDS=$(or $(SECONDS),60) ci/torture $(or $(ARCH),x86_64)
+	@ARCH= CPU_OPV_SECONDS='$(or $(SECONDS),60)' ci/torture $(or $(ARCH),x86_64)
 
 bench: ## count what calls cost, in instructions, and write docs/bench.md
 	@ci/bench/run
@@ -39,19 +41,19 @@ boot: ## a shell in the patched kernel (through virtme-ng if it is installed)
 	@ci/boot
 
 kernel: ## build the patched kernel
-	@ci/setup && ci/kernel
+	@ci/setup kernel && ci/kernel
 
 image: ## the same, and print the path of its image (with make -s: nothing else)
 	@ci/image
 
 patches: ## write the series in patches/ from the sources
-	@ci/setup && ci/patches
+	@ci/setup kernel && ci/patches
 
 lint: ## the quick part of the test: series, formatting, lints
 	@ARCH= ci/test series style
 
 bisectable: ## build each commit of the series, with CONFIG_CPU_OPV on and off (long)
-	@ci/setup && ci/bisectable
+	@ci/setup kernel && ci/bisectable
 
 clean: ## remove what was built; downloads stay
 	@ci/clean
