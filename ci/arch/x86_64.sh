@@ -6,7 +6,7 @@ linux_arch=x86_64			# ARCH= of the kernel build
 test_configs=(x86_64-test)		# ... more of it for tests, and for `make boot`
 boot_configs=(x86_64-boot)
 image=arch/x86/boot/bzImage		# what is booted, in the build directory
-build_lines=1500			# about what a full build prints, for the progress display
+build_lines=1700			# about what a full build prints, for the progress display
 
 qemu="qemu-system-x86_64"
 qemu_package="qemu-system-x86"
