@@ -20,40 +20,40 @@ help: ## this list
 	@echo; sed -nE 's/^# ([A-Z]+=)/  \1/p' $(MAKEFILE_LIST)
 
 run: ## boot the patched kernel in QEMU and run a demonstration in it
-	@ci/run
+	@ci/commands/run
 
 test: ## check everything: series, crates, selftests in the booted kernel (4 architectures)
-	@ARCH= ci/test series style crates $(or $(ARCH),$(TESTED))
+	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED))
 
 test-all: ## the same on all architectures
-	@ARCH= ci/test series style crates all
+	@ARCH= ci/commands/test series style crates all
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
-	@ARCH= CPU_OPV_SECONDS='$(or $(SECONDS),60)' ci/torture $(or $(ARCH),x86_64)
+	@ARCH= CPU_OPV_SECONDS='$(or $(SECONDS),60)' ci/commands/torture $(or $(ARCH),x86_64)
 
 bench: ## count what calls cost, in instructions, and write docs/bench.md
-	@ci/bench/run
+	@ci/commands/bench
 
 status: ## write the table of what works where, as tested, into README.md
-	@ARCH= ci/status
+	@ARCH= ci/report/status
 
 boot: ## a shell in the patched kernel (through virtme-ng if it is installed)
-	@ci/boot
+	@ci/commands/boot
 
 kernel: ## build the patched kernel
-	@ci/setup kernel && ci/kernel
+	@ci/host/setup kernel && ci/kernel/build
 
 image: ## the same, and print the path of its image (with make -s: nothing else)
-	@ci/image
+	@ci/commands/image
 
 patches: ## write the series in patches/ from the sources
-	@ci/setup kernel && ci/patches
+	@ci/host/setup kernel && ci/commands/patches
 
 lint: ## the quick part of the test: series, formatting, lints
-	@ARCH= ci/test series style
+	@ARCH= ci/commands/test series style
 
 bisectable: ## build each commit of the series, with CONFIG_CPU_OPV on and off (long)
-	@ci/setup kernel && ci/bisectable
+	@ci/host/setup kernel && ci/commands/bisectable
 
 clean: ## remove what was built; downloads stay
-	@ci/clean
+	@ci/commands/clean

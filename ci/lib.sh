@@ -52,13 +52,13 @@ load_architecture "$ARCH"
 
 # What the kernel is for: "test", with all that the tests look at and debugging; "boot", for a shell, without the latter;
 # "demo", with what one program needs; "bench". The last word is the architecture's, which so takes back what it has not.
-fragments=("$CI/config/base.config")
+fragments=("$CI/kernel/base.config")
 case ${CPU_OPV_FOR:=test} in
 test)
-	fragments+=("$CI/config/test.config" "$CI/config/debug.config" "$ROOT/selftests/cpu-opv/config")
+	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu-opv/config")
 	configs=("${test_configs[@]}" "${configs[@]}") ;;
 boot)
-	fragments+=("$CI/config/test.config" "$ROOT/selftests/cpu-opv/config")
+	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu-opv/config")
 	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
 	build=boot-$ARCH ;;
 demo) build=demo-$ARCH programs=$build ;;

@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # What a check is written with. It prints KTAP on stdout at its end, when the number of its cases is known.
 
-# shellcheck source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=../lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 log_of() { printf '%s/%s.log' "$LOGS/$(basename "$0")" "${1//[^A-Za-z0-9._-]/_}"; }
 
