@@ -2,7 +2,7 @@
 
 //! Lists of items, one for each CPU, worked on from all CPUs without a lock.
 //!
-//! On each CPU a thread takes items from the list of its CPU, works them and puts them back. One
+//! On each CPU a thread takes items from the list of its CPU, works on them and puts them back. One
 //! more thread, wherever it happens to run, drains each list in turn onto the others, as one would
 //! before a CPU goes offline. At the end every item must be there, once.
 //!
@@ -49,7 +49,7 @@ fn demo() -> io::Result<ExitCode> {
         "{} items, on a list for each CPU. For {RUN_TIME:?},",
         items.len()
     );
-    println!("  a thread on each CPU takes items from its list, works them and puts them back;");
+    println!("  a thread on each CPU takes items from its list, works on them and puts them back;");
     match cpus.len() {
         1 => println!("  with one CPU there is no other list to move items to."),
         _ => println!("  another thread drains each list in turn onto the others."),
