@@ -9,8 +9,8 @@ build_lines=1200
 
 qemu="qemu-system-ppc64"
 qemu_package="qemu-system-ppc"
-# TCG has not the mitigations that the machine offers by default
-qemu_args=(-machine "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken" -cpu power9)
+# TCG has not the mitigations that the machine offers by default; huge pages on the hash MMU have to be asked for
+qemu_args=(-machine "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-hpt-max-page-size=16m" -cpu power9)
 console=hvc0
 virtio=pci
 

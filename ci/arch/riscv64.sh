@@ -11,6 +11,10 @@ qemu_package="qemu-system-misc"
 qemu_args=(-machine virt)
 console=ttyS0
 virtio=device
+boots=(
+	"default"
+	"svnapot	default_hugepagesz=64K	-cpu rv64,svnapot=true"
+)
 
 debian_arch=riscv64
 debian_suite=trixie			# the first with it

@@ -15,7 +15,7 @@ host_machine=x86_64			# on such a host programs run as they are, and KVM may do,
 kvm_args=(-machine q35 -cpu host)	# ... with these instead
 console=ttyS0
 virtio=pci				# virtio-serial-$virtio, for the results
-boots=("default	numa=fake=2")		# pages can move to another node
+boots=("default	numa=fake=2 nohz_full=3")	# pages can move to another node, and a CPU has no tick
 
 debian_arch=amd64			# whose busybox the guest runs
 

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include <linux/io_uring.h>
+
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 
@@ -27,10 +29,20 @@ FIXTURE_TEARDOWN(target)
 {
 }
 
+/* Among them CPUs that are isolated, which no thread may run on unasked. */
+static int allow_all_cpus(void)
+{
+	cpu_set_t cpus;
+
+	memset(&cpus, 0xff, sizeof(cpus));
+	return sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
 TEST_F(target, each_allowed_cpu)
 {
 	int n, caller;
 
+	ASSERT_EQ(0, allow_all_cpus());
 	/* From each allowed CPU, which makes it the own one and all others. */
 	for (caller = 0; caller < nr_cpus(); caller++) {
 		cpu_set_t allowed;
@@ -49,6 +61,7 @@ TEST_F(target, each_allowed_cpu_empty_vector)
 {
 	int n;
 
+	ASSERT_EQ(0, allow_all_cpus());
 	for (n = 0; n < nr_cpus(); n++)
 		EXPECT_EQ(0, cpu_opv(NULL, 0, nth_cpu(n), 0))
 			TH_LOG("CPU %d", nth_cpu(n));
@@ -62,6 +75,28 @@ TEST_F(target, pinned)
 	ASSERT_EQ(0, pin_to(cpu));
 	EXPECT_EQ(0, cpu_opv(&self->add, 1, cpu, 0));
 	EXPECT_EQ(1, self->counter);
+}
+
+/* It runs a thread that has the caller's memory, and never is in user space. */
+TEST_F(target, polls_io_uring)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF,
+		.sq_thread_idle = 10000,	/* for so many ms */
+	};
+	int cpu = aim(true);
+	int n, ring;
+
+	if (cpu < 0)
+		SKIP(return, ONE_CPU);
+	params.sq_thread_cpu = cpu;
+	ring = syscall(__NR_io_uring_setup, 1, &params);
+	if (ring < 0)
+		SKIP(return, "needs CONFIG_IO_URING");
+	for (n = 0; n < 1000; n++)
+		EXPECT_EQ(0, cpu_opv(&self->add, 1, cpu, 0));
+	EXPECT_EQ(1000, self->counter);
+	close(ring);
 }
 
 /* The last number of a file such as "0-3,8", or of "63". */
