@@ -282,7 +282,7 @@ impl Call<'_> {
         // It runs nothing.
         if smp::runs_idle_task(cpu) {
             let check_and_run = |irq: &LocalInterruptDisabled| {
-                let outcome = check_and_run(Order::Compiler, irq)?;
+                let outcome = check_and_run(Order::Full, irq)?;
                 count_idle(cpu);
                 Ok(outcome)
             };

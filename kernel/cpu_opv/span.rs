@@ -324,10 +324,13 @@ fn order_release(release: bool) {
 /// - If curr of CPU 1 has the caller's mm, then b interrupts it. Interrupts are disabled while the
 ///   vector runs, so the barrier of the IPI comes before or after all of it, and pairs with a and c
 ///   as in scenarios A and B of kernel/sched/membarrier.c. For m the compiler is all that is to be
-///   held up. So it is where the caller runs the vector itself, on its CPU or in the stead of an
-///   idle one; and in the handler, if what it interrupted is of the caller's process.
+///   held up. So it is where the caller is on the CPU that it named, and in a handler that
+///   interrupted its process.
 /// - If the handler interrupted another process or a kernel thread, b passes CPU 1 over. m has to be
 ///   a full barrier, which pairs with a and c.
+/// - If CPU 1 is idle or offline, it is the CPU of the caller that runs the vector. b interrupts
+///   that, but not if membarrier is told to look at CPU 1 alone (MEMBARRIER_CMD_FLAG_CPU). So m has
+///   to be a full barrier there, too.
 ///
 /// When another task is switched in on CPU 1 between the vector and b, the barriers of the switch
 /// do, as in scenario C there.
@@ -335,9 +338,9 @@ fn order_release(release: bool) {
 /// That orders. It does not make membarrier wait for a vector in progress.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
-    /// For the compiler: membarrier interrupts the CPU that runs the vector.
+    /// A barrier for the compiler: membarrier interrupts the CPU that runs the vector.
     Compiler,
-    /// A full barrier: it does not.
+    /// A full barrier: it need not.
     Full,
 }
 
