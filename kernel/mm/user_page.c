@@ -2,12 +2,13 @@
 /*
  * Pages of user memory that are pinned in one context and accessed in another
  *
- * To operate on user memory from an interrupt handler, or on another CPU, is
+ * To operate on user memory from an interrupt handler, or for another CPU, is
  * to answer two questions at two times:
  *
  *  - May the owner access this address at all? user_page_pin() answers that in
  *    the owner's context, where protection keys, userfaultfd and the rest of
- *    the fault path apply, and takes a reference.
+ *    the fault path apply, and takes a reference. user_page_pin_present() does
+ *    so without waiting for anything, if the page is there.
  *
  *  - Is the page still what the address maps? A fault on another thread, fork()
  *    or munmap() may have replaced it since. user_page_mapped() answers that
@@ -15,8 +16,8 @@
  *    CPU that asks cannot run before interrupts are enabled again, so what
  *    that CPU has stored to the address by then is in the page.
  *
- * If the owner runs on the CPU where the memory will be accessed, and stays
- * there, user_page_pin_present() answers both at once.
+ * Who pins more than one page should wait for one, by user_page_pin(), only
+ * while it holds no other: how long that takes may be up to user space.
  */
 
 #include <linux/irqflags.h>
@@ -25,7 +26,16 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/user_page.h>
+#include <linux/workqueue.h>
+
+/*
+ * Without FOLL_HONOR_NUMA_FAULT a page that is inaccessible for NUMA balancing
+ * would be returned as it is, and never pass for mapped.
+ */
+#define USER_PAGE_FLAGS	FOLL_HONOR_NUMA_FAULT
 
 /* Whether @page is not special memory that a driver mapped. */
 static bool has_owner(struct page *page)
@@ -40,29 +50,101 @@ static bool has_owner(struct page *page)
 }
 
 /*
- * Whether @page, which has no owner, just lost it.
+ * Why @page, which is pinned, has no owner: -EAGAIN if it just lost it.
  *
  * Truncation, and shmem on its way to swap, unmap the page and clear
  * folio->mapping under the folio lock. A page that stays mapped without
  * them never had an owner.
  */
-static noinline bool lost_owner(unsigned long addr, struct page *page,
-				bool write)
+static noinline int no_owner_error(unsigned long addr, struct page *page,
+				   bool write)
 {
 	struct folio *folio = page_folio(page);
 	bool lost;
 
 	if (folio_is_zone_device(folio))
-		return false;
+		return -EFAULT;
 
-	folio_lock(folio);
+	if (folio_lock_killable(folio))
+		return -EINTR;
 	local_irq_disable();
 	lost = folio->mapping || folio_test_swapcache(folio) ||
 	       !user_page_mapped(current->mm, addr, page, write);
 	local_irq_enable();
 	folio_unlock(folio);
 
-	return lost;
+	return lost ? -EAGAIN : -EFAULT;
+}
+
+/*
+ * FOLL_PIN keeps fork() from sharing the page with the child between here and
+ * the store. Pages that are only read need no more than a reference, and
+ * FOLL_PIN would unshare them.
+ */
+static void put(struct page *page, bool write)
+{
+	if (write)
+		unpin_user_page(page);
+	else
+		put_page(page);
+}
+
+static bool pin_without_locks(unsigned long addr, bool write,
+			      struct page **page)
+{
+	if (write)
+		return pin_user_pages_fast_only(addr, 1, FOLL_WRITE, page) == 1;
+	return get_user_pages_fast_only(addr, 1, 0, page) == 1;
+}
+
+/*
+ * For pages that GUP-fast leaves to its slow sibling, though they are present:
+ * the zero page, and all on an architecture that has no GUP-fast.
+ *
+ * Others may hold mmap_lock for as long as they wait for a page fault.
+ */
+static noinline bool pin_if_not_locked(unsigned long addr, bool write,
+				       struct page **page)
+{
+	const unsigned int flags = USER_PAGE_FLAGS | FOLL_NOFAULT;
+	struct mm_struct *mm = current->mm;
+	long ret = 0;
+
+	if (!mmap_read_trylock(mm))
+		return false;
+	/* GUP has something to say of addresses just below a stack. */
+	if (vma_lookup(mm, addr)) {
+		if (write)
+			ret = pin_user_pages(addr, 1, flags | FOLL_WRITE, page);
+		else
+			ret = get_user_pages(addr, 1, flags, page);
+	}
+	mmap_read_unlock(mm);
+
+	return ret == 1;
+}
+
+/**
+ * user_page_pin_present() - pin a page of the current task that is present
+ * @addr: any user address in the page, untagged
+ * @write: whether the page will be written to
+ * @page: where to return the page
+ *
+ * Context: process context; waits for nothing but page table locks, and so may
+ * be called with other pages pinned.
+ * Return: 0, or -EAGAIN if this is one for user_page_pin().
+ */
+int user_page_pin_present(unsigned long addr, bool write, struct page **page)
+{
+	if (!pin_without_locks(addr, write, page) &&
+	    !pin_if_not_locked(addr, write, page))
+		return -EAGAIN;
+
+	if (likely(has_owner(*page)))
+		return 0;
+
+	put(*page, write);
+	return -EAGAIN;
 }
 
 /**
@@ -70,6 +152,9 @@ static noinline bool lost_owner(unsigned long addr, struct page *page,
  * @addr: any user address in the page, untagged
  * @write: whether the page will be written to
  * @page: where to return the page
+ *
+ * Does what a load or store of the task would do, with regard to what may be
+ * accessed, and to what is made accessible by that.
  *
  * Context: process context; may sleep, and fault the page in.
  * Return: 0; -EAGAIN if the page changed meanwhile and another try is due;
@@ -79,82 +164,80 @@ static noinline bool lost_owner(unsigned long addr, struct page *page,
  */
 int user_page_pin(unsigned long addr, bool write, struct page **page)
 {
-	const unsigned int flags = FOLL_HONOR_NUMA_FAULT | FOLL_INTERRUPTIBLE;
-	int ret;
-
 	/*
-	 * FOLL_PIN keeps fork() from sharing the page with the child between
-	 * here and the store. Pages that are only read need no more than a
-	 * reference, and FOLL_PIN would unshare them.
-	 *
-	 * Without FOLL_HONOR_NUMA_FAULT a page that is inaccessible for NUMA
-	 * balancing would be returned as it is, and never pass for mapped.
-	 *
 	 * FOLL_INTERRUPTIBLE lets any signal end the wait for a userfaultfd
 	 * handler, as it does when the task itself touches the page.
 	 */
+	const unsigned int flags = USER_PAGE_FLAGS | FOLL_INTERRUPTIBLE;
+	struct mm_struct *mm = current->mm;
+	int ret;
+
+	/* Lets the stack grow, as the fault handler does, and GUP does not. */
+	if (!lock_mm_and_find_vma(mm, addr, NULL))
+		return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+	mmap_read_unlock(mm);
+
 	if (write)
-		ret = pin_user_pages_fast(addr, 1, flags | FOLL_WRITE, page);
+		ret = pin_user_pages_unlocked(addr, 1, page, flags | FOLL_WRITE);
 	else
-		ret = get_user_pages_fast(addr, 1, flags, page);
+		ret = get_user_pages_unlocked(addr, 1, page, flags);
 	if (ret != 1)
-		return ret < 0 ? ret : -EFAULT;
+		return ret < 0 ? ret : -EAGAIN;
 
 	if (likely(has_owner(*page)))
 		return 0;
 
-	ret = lost_owner(addr, *page, write) ? -EAGAIN : -EFAULT;
-	user_page_unpin(*page, write);
+	ret = no_owner_error(addr, *page, write);
+	put(*page, write);
 	return ret;
 }
 
-/**
- * user_page_pin_present() - pin a page of the current task that is present
- * @addr: any user address in the page, untagged
- * @write: whether the page will be written to
- * @page: where to return the page
- *
- * If the caller has disabled preemption, no other task can run on this CPU until
- * it is enabled again. So what this CPU has stored to the address by then is in
- * the page, and there is no need to ask user_page_mapped().
- *
- * Context: process context; does not sleep.
- * Return: 0, or -EAGAIN if this is one for user_page_pin().
- */
-int user_page_pin_present(unsigned long addr, bool write, struct page **page)
+struct late_unpin {
+	struct work_struct work;
+	struct page *page;
+};
+
+static void late_unpin(struct work_struct *work)
 {
-	int ret;
+	struct late_unpin *late = container_of(work, struct late_unpin, work);
 
-	if (write)
-		ret = pin_user_pages_fast_only(addr, 1, FOLL_WRITE, page);
-	else
-		ret = get_user_pages_fast_only(addr, 1, 0, page);
-	if (ret != 1)
-		return -EAGAIN;
+	unpin_user_pages_dirty_lock(&late->page, 1, true);
+	kfree(late);
+}
 
-	if (likely(has_owner(*page)))
-		return 0;
+/* The folio lock can be held for long, and who was killed is not to wait. */
+static noinline void unpin_dirty_later(struct page *page)
+{
+	struct late_unpin *late;
 
-	if (write)
-		unpin_user_page(*page);
-	else
-		put_page(*page);
-	return -EAGAIN;
+	late = kmalloc_obj(*late, GFP_KERNEL | __GFP_NOFAIL);
+	late->page = page;
+	INIT_WORK(&late->work, late_unpin);
+	queue_work(system_dfl_wq, &late->work);
 }
 
 /**
- * user_page_unpin() - release a page that user_page_pin() returned
+ * user_page_unpin() - release a page that was pinned by one of the above
  * @page: the page
- * @write: as it was pinned; a page pinned for writing is marked dirty
+ * @write: as it was pinned
+ * @dirty: whether it was written to; only if @write
  *
- * Context: process context; may sleep if @write.
+ * Context: process context, with interrupts and preemption enabled; may sleep.
  */
-void user_page_unpin(struct page *page, bool write)
+void user_page_unpin(struct page *page, bool write, bool dirty)
 {
-	if (write)
-		unpin_user_pages_dirty_lock(&page, 1, true);
-	else
-		put_page(page);
+	struct folio *folio = page_folio(page);
+
+	/* See unpin_user_pages_dirty_lock() for why it is enough to look. */
+	if (dirty && unlikely(!folio_test_dirty(folio))) {
+		if (folio_lock_killable(folio)) {
+			unpin_dirty_later(page);
+			return;
+		}
+		folio_mark_dirty(folio);
+		folio_unlock(folio);
+	}
+	put(page, write);
 }
 
 /* Whether @addr is in @page if an entry for @size bytes maps them to @pfn. */

@@ -196,9 +196,9 @@ static void fails(struct __test_metadata *_metadata,
 		{ 0,	1,	EFAULT },	/* meant for the other operand */
 		{ 1,	0,	if_expected },
 		{ 1,	1,	if_expected },
-		{ 2,	0,	if_expected },	/* any but 0 */
-		{ 0x80,	0,	if_expected },
-		{ 0xff,	0,	if_expected },
+		{ 2,	0,	EINVAL },	/* neither 0 nor 1 */
+		{ 0x80,	0,	EINVAL },
+		{ 0xff,	0,	EINVAL },
 	};
 	size_t i;
 

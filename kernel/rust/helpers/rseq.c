@@ -2,7 +2,7 @@
 
 #include <linux/rseq.h>
 
-__rust_helper void rust_helper_rseq_sched_switch_event(struct task_struct *t)
+__rust_helper void rust_helper_rseq_abort_interrupted(void)
 {
-	rseq_sched_switch_event(t);
+	rseq_abort_interrupted();
 }

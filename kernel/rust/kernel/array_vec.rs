@@ -34,13 +34,14 @@ use core::{
 ///
 /// let mut squares = ArrayVec::<u32, 3>::new();
 /// for i in 1..=3 {
-///     assert!(squares.push(i * i).is_ok());
+///     squares.push(i * i);
 /// }
-/// assert_eq!(squares.push(16), Err(16));
-///
 /// squares[0] += 1;
 /// assert_eq!(squares.iter().sum::<u32>(), 2 + 4 + 9);
 /// assert_eq!(squares.len(), 3);
+///
+/// squares.clear();
+/// assert!(squares.is_empty());
 /// ```
 pub struct ArrayVec<T, const N: usize> {
     elements: [MaybeUninit<T>; N],
@@ -58,18 +59,27 @@ impl<T, const N: usize> ArrayVec<T, N> {
         }
     }
 
-    /// Appends an element, or returns it as an error if there is no room.
+    /// Appends an element.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for it. This is for those who know their limit when they choose `N`.
     #[inline]
-    pub fn push(&mut self, element: T) -> Result<(), T> {
-        match self.elements.get_mut(self.len) {
-            Some(free) => {
-                free.write(element);
-                // INVARIANT: The element was just initialized, and there is one with this index.
-                self.len += 1;
-                Ok(())
-            }
-            None => Err(element),
-        }
+    pub fn push(&mut self, element: T) {
+        self.elements[self.len].write(element);
+        // INVARIANT: The element was just initialized, and there is one with this index.
+        self.len += 1;
+    }
+
+    /// Drops all elements.
+    #[inline]
+    pub fn clear(&mut self) {
+        let elements = ptr::from_mut(&mut **self);
+
+        // INVARIANT: There are no elements any more, also if to drop one panics.
+        self.len = 0;
+        // SAFETY: By the type invariants, these elements were initialized; they are not used again.
+        unsafe { ptr::drop_in_place(elements) }
     }
 
     /// Appends `count` elements that are read from user space.
@@ -125,7 +135,6 @@ impl<T, const N: usize> DerefMut for ArrayVec<T, N> {
 impl<T, const N: usize> Drop for ArrayVec<T, N> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, these elements are initialized; they are not used again.
-        unsafe { ptr::drop_in_place(&mut **self) }
+        self.clear();
     }
 }

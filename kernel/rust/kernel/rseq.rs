@@ -12,18 +12,14 @@
 
 use crate::{
     bindings,
-    interrupt::LocalInterruptDisabled,
-    task::Task, //
+    interrupt::LocalInterruptDisabled, //
 };
 
-/// Aborts the restartable sequence that the current task is in, if any, before it can commit.
+/// Aborts the restartable sequence that was interrupted on this CPU, if any, before it can commit.
 ///
 /// To be called in the interrupt handler that changed the data, or that made the data's user aware
 /// of a change. The sequence may belong to any process, not just to the one that asked for the
 /// change. A task that is in a system call is in no sequence, and nothing happens to it.
-///
-/// Does what `membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)` does on each CPU that it
-/// interrupts, save for the memory barrier.
 ///
 /// # Examples
 ///
@@ -31,11 +27,11 @@ use crate::{
 /// use kernel::{interrupt::local_interrupt_disable, rseq};
 ///
 /// let irq = local_interrupt_disable();
-/// rseq::abort_current(&irq);
+/// rseq::abort_interrupted(&irq);
 /// ```
 #[inline]
-pub fn abort_current(_irq: &LocalInterruptDisabled) {
-    // SAFETY: `current` is a valid task, and its rseq state is only changed by itself and by
-    // interrupts on its CPU, which are disabled.
-    unsafe { bindings::rseq_sched_switch_event(Task::current_raw()) }
+pub fn abort_interrupted(_irq: &LocalInterruptDisabled) {
+    // SAFETY: What it changes is of the current task, and only changed by it and by interrupts on
+    // its CPU, which are disabled.
+    unsafe { bindings::rseq_abort_interrupted() }
 }

@@ -66,6 +66,7 @@
 //!             p: counter.as_ptr() as u64,
 //!             count: 1,
 //!             expect_fault_p: 0,
+//!             reserved: [0; 7],
 //!         },
 //!     },
 //! }];
@@ -90,12 +91,12 @@
 //! | `EINVAL` | `flags` has an unknown bit, or both queries |
 //! | `EINVAL` | `cpu` is negative |
 //! | `EINVAL` | `cpuopcnt` is negative, or above [`CPU_OP_VEC_LEN_MAX`] |
-//! | `EINVAL` | `cpu` is not a possible CPU, or not one that the calling thread is allowed on (see `sched_setaffinity(2)`) |
+//! | `EINVAL` | `cpu` is not a possible CPU, or it is online and not one that the calling thread is allowed on (see `sched_setaffinity(2)`) |
 //! | `EFAULT` | `ops` cannot be read |
-//! | `EINVAL` | an operation has an unknown `op` or a wrong `len`, or the sum of all `len` is above [`CPU_OP_VEC_DATA_LEN_MAX`] |
+//! | `EINVAL` | an operation has an unknown `op`, a wrong `len`, an `expect_fault` byte above 1 or a reserved byte that is not 0, or the sum of all `len` is above [`CPU_OP_VEC_DATA_LEN_MAX`] |
 //! | `EFAULT` | an operand does not lie in the user address space |
 //! | `EFAULT` | an operand is not mapped or does not permit the access, or is in device memory, noncached memory, a `ZONE_DEVICE` page or a special mapping, and its `expect_fault` byte is 0 |
-//! | `EAGAIN` | the same, and its `expect_fault` byte is not 0 |
+//! | `EAGAIN` | the same, and its `expect_fault` byte is 1 |
 //! | `ENOMEM` | no memory was left while an operand was faulted in |
 //!
 //! In the last three rows it is the first operand that cannot be accessed that decides, in the
@@ -221,35 +222,39 @@ pub union cpu_op__u {
 }
 
 /// The operands of a comparison: [`cpu_op__u::compare_op`].
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct cpu_op__compare_op {
     /// Address of the one operand, which is read.
     pub a: u64,
     /// Address of the other, which is read.
     pub b: u64,
-    /// Not 0: `EAGAIN` instead of `EFAULT` when `a` cannot be accessed.
+    /// 1: `EAGAIN` instead of `EFAULT` when `a` cannot be accessed. Else 0.
     pub expect_fault_a: u8,
-    /// Not 0: `EAGAIN` instead of `EFAULT` when `b` cannot be accessed.
+    /// 1: `EAGAIN` instead of `EFAULT` when `b` cannot be accessed. Else 0.
     pub expect_fault_b: u8,
+    /// 0, else: `EINVAL`.
+    pub reserved: [u8; 6],
 }
 
 /// The operands of a copy: [`cpu_op__u::memcpy_op`].
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct cpu_op__memcpy_op {
     /// Address to copy to, which is written.
     pub dst: u64,
     /// Address to copy from, which is read.
     pub src: u64,
-    /// Not 0: `EAGAIN` instead of `EFAULT` when `dst` cannot be accessed.
+    /// 1: `EAGAIN` instead of `EFAULT` when `dst` cannot be accessed. Else 0.
     pub expect_fault_dst: u8,
-    /// Not 0: `EAGAIN` instead of `EFAULT` when `src` cannot be accessed.
+    /// 1: `EAGAIN` instead of `EFAULT` when `src` cannot be accessed. Else 0.
     pub expect_fault_src: u8,
+    /// 0, else: `EINVAL`.
+    pub reserved: [u8; 6],
 }
 
 /// The operands of an addition: [`cpu_op__u::arithmetic_op`].
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct cpu_op__arithmetic_op {
     /// Address of the integer, which is read and written, in the byte order of the machine. It need
@@ -257,8 +262,10 @@ pub struct cpu_op__arithmetic_op {
     pub p: u64,
     /// What to add, truncated to the width of the integer.
     pub count: i64,
-    /// Not 0: `EAGAIN` instead of `EFAULT` when `p` cannot be accessed.
+    /// 1: `EAGAIN` instead of `EFAULT` when `p` cannot be accessed. Else 0.
     pub expect_fault_p: u8,
+    /// 0, else: `EINVAL`.
+    pub reserved: [u8; 7],
 }
 
 /// Where the numbers of this ABI begin; in most tables that is 0.
@@ -290,9 +297,9 @@ pub const SYS_cpu_opv: c_long = FIRST_NUMBER
 /// - `ops` is read once, before anything is done, and never written.
 /// - `cpuopcnt` is 0 to [`CPU_OP_VEC_LEN_MAX`]. 0 operations are valid: they still abort a
 ///   restartable sequence on that CPU.
-/// - `cpu` is a possible CPU that the calling thread is allowed on. If it is offline, the vector
-///   runs on the current CPU, with all CPUs kept from going online or offline, and apart from
-///   all others that name an offline CPU.
+/// - `cpu` is a possible CPU that is offline, or that the calling thread is allowed on. If it is
+///   offline or idle, the vector runs on the current CPU, with `cpu` kept from running anything
+///   else; it is neither interrupted nor woken.
 /// - `flags` is 0, or one of the queries [`CPU_OP_NR_FLAG`] and [`CPU_OP_VEC_LEN_MAX_FLAG`].
 ///
 /// # Result

@@ -62,9 +62,9 @@ macro_rules! same_struct {
 
 same_layout!(cpu_op, cpu_op, op len u);
 same_layout!(cpu_op__u, cpu_op__bindgen_ty_1, compare_op memcpy_op arithmetic_op __padding);
-same_struct!(cpu_op__compare_op, cpu_op__bindgen_ty_1__bindgen_ty_1, a b expect_fault_a expect_fault_b);
-same_struct!(cpu_op__memcpy_op, cpu_op__bindgen_ty_1__bindgen_ty_2, dst src expect_fault_dst expect_fault_src);
-same_struct!(cpu_op__arithmetic_op, cpu_op__bindgen_ty_1__bindgen_ty_3, p count expect_fault_p);
+same_struct!(cpu_op__compare_op, cpu_op__bindgen_ty_1__bindgen_ty_1, a b expect_fault_a expect_fault_b reserved);
+same_struct!(cpu_op__memcpy_op, cpu_op__bindgen_ty_1__bindgen_ty_2, dst src expect_fault_dst expect_fault_src reserved);
+same_struct!(cpu_op__arithmetic_op, cpu_op__bindgen_ty_1__bindgen_ty_3, p count expect_fault_p reserved);
 same_layout!(cpu_op_flags, cpu_op_flags,);
 same_layout!(cpu_op_type, cpu_op_type,);
 

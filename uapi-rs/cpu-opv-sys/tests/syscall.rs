@@ -48,6 +48,7 @@ fn add(counter: &AtomicUsize, count: i64) -> cpu_op {
                 p: counter.as_ptr() as u64,
                 count,
                 expect_fault_p: 0,
+                reserved: [0; 7],
             },
         },
     }
@@ -149,9 +150,14 @@ fn an_error_leaves_nothing_done() {
     unmapped.u.arithmetic_op.p = 8;
     let mut expected = unmapped;
     expected.u.arithmetic_op.expect_fault_p = 1;
+    let (mut reserved, mut no_bool) = (good, good);
+    reserved.u.arithmetic_op.reserved = [0, 0, 0, 0, 0, 0, 1];
+    no_bool.u.arithmetic_op.expect_fault_p = 2;
 
     assert_eq!(call(&[good, wrong_len], cpu), Err(libc::EINVAL));
     assert_eq!(call(&[good, wrong_op], cpu), Err(libc::EINVAL));
+    assert_eq!(call(&[good, reserved], cpu), Err(libc::EINVAL));
+    assert_eq!(call(&[good, no_bool], cpu), Err(libc::EINVAL));
     assert_eq!(call(&[good; 5], cpu), Err(libc::EINVAL));
     assert_eq!(call(&[good], -1), Err(libc::EINVAL));
     assert_eq!(call(&[good], c_int::MAX), Err(libc::EINVAL));

@@ -171,6 +171,7 @@ impl<'a> Vector<'a> {
             b: b.address(),
             expect_fault_a: a.fault_expected(),
             expect_fault_b: b.fault_expected(),
+            reserved: [0; 6],
         };
         self.push(op, [a.len(), b.len()], cpu_op__u { compare_op })
     }
@@ -182,6 +183,7 @@ impl<'a> Vector<'a> {
             src: src.address(),
             expect_fault_dst: dst.fault_expected(),
             expect_fault_src: src.fault_expected(),
+            reserved: [0; 6],
         };
         self.push(op, [dst.len(), src.len()], cpu_op__u { memcpy_op })
     }
@@ -192,6 +194,7 @@ impl<'a> Vector<'a> {
             p: integer.address(),
             count,
             expect_fault_p: 0,
+            reserved: [0; 7],
         };
         let len = integer.len();
         self.push(op, [len, len], cpu_op__u { arithmetic_op })

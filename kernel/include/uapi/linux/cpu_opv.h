@@ -63,28 +63,32 @@ enum cpu_op_type {
  * @u: the operands, as user-space addresses
  *
  * When an operand cannot be accessed, the call fails with EFAULT, or with
- * EAGAIN if the operand's expect_fault byte is not zero.
+ * EAGAIN if the operand's expect_fault byte is 1. That is 0 or 1, and reserved
+ * bytes are 0.
  */
 struct cpu_op {
 	__s32 op;
 	__u32 len;
 	union {
 		struct {
-			__u64 a;
-			__u64 b;
+			__aligned_u64 a;
+			__aligned_u64 b;
 			__u8 expect_fault_a;
 			__u8 expect_fault_b;
+			__u8 reserved[6];
 		} compare_op;
 		struct {
-			__u64 dst;
-			__u64 src;
+			__aligned_u64 dst;
+			__aligned_u64 src;
 			__u8 expect_fault_dst;
 			__u8 expect_fault_src;
+			__u8 reserved[6];
 		} memcpy_op;
 		struct {
-			__u64 p;
+			__aligned_u64 p;
 			__s64 count;
 			__u8 expect_fault_p;
+			__u8 reserved[7];
 		} arithmetic_op;
 		char __padding[CPU_OP_ARG_LEN_MAX];
 	} u;

@@ -8,8 +8,6 @@
 //! if so accesses it through the kernel's own mapping, as a [`RacySlice`].
 //!
 //! C header: [`include/linux/user_page.h`](srctree/include/linux/user_page.h)
-//!
-//! [`RacySlice`]: crate::page::RacySlice
 
 use crate::{
     bindings,
@@ -18,76 +16,82 @@ use crate::{
         Result, //
     },
     interrupt::LocalInterruptDisabled,
-    mm::Mm,
+    mm::MmWithUser,
     page::{
-        BorrowedPage,
-        Page, //
+        RacySlice,
+        RacySliceMut, //
     },
-    preempt::PreemptDisabled,
     prelude::EFAULT,
     task::CurrentTask, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
-/// What a [`UserPage`] is pinned for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// The page will only be read.
-    Read,
-    /// The page will be written to. It is marked dirty when it is unpinned.
-    Write,
+mod private {
+    pub trait Sealed {}
 }
 
-/// A pinned page of a task's memory.
-///
-/// The page stays allocated as long as the value lives, but its content may be changed by anybody
-/// who has it mapped, and the address through which it was pinned may come to map another page.
-///
-/// # Examples
-///
-/// Store to the memory of the current task, on another CPU:
-///
-/// ```
-/// use kernel::{
-///     cpu::CpuId,
-///     mm::user_page::{Access, UserPage},
-///     page::{RacySlice, PAGE_MASK},
-///     smp,
-///     task::CurrentTask,
-/// };
-///
-/// fn store_byte(current: &CurrentTask, cpu: CpuId, addr: usize, value: u8) -> Result {
-///     let page = UserPage::pin(current, addr, Access::Write)?;
-///     let byte = RacySlice::new(page.as_page(), addr & !PAGE_MASK, 1).ok_or(EFAULT)?;
-///     let mm = current.mm().ok_or(EFAULT)?;
-///
-///     let stored = smp::call_on(cpu, |irq| {
-///         page.is_mapped(mm, irq) && byte.store(value.into())
-///     })?;
-///     if stored {
-///         Ok(())
-///     } else {
-///         Err(EAGAIN)
-///     }
-/// }
-/// ```
+/// What a [`UserPage`] is pinned for.
+pub trait Access: private::Sealed {
+    /// Whether the page may be written to.
+    const WRITE: bool;
+}
+
+/// The page will only be read.
+pub struct Read;
+
+/// The page may be written to, too.
+pub struct Write;
+
+impl private::Sealed for Read {}
+impl private::Sealed for Write {}
+
+impl Access for Read {
+    const WRITE: bool = false;
+}
+
+impl Access for Write {
+    const WRITE: bool = true;
+}
+
+/// The memory of the current task.
 ///
 /// # Invariants
 ///
-/// `page` was pinned through `addr` for `access`, and is valid as long as `self` is.
-pub struct UserPage {
-    page: BorrowedPage<'static>,
-    addr: usize,
-    access: Access,
+/// `mm` is that of the current task, which is `current`.
+#[derive(Clone, Copy)]
+pub struct UserMemory<'a> {
+    mm: &'a MmWithUser,
+    /// Keeps this to the task, and to the time during which it has that memory.
+    _current: PhantomData<&'a CurrentTask>,
 }
 
-impl UserPage {
-    /// Faults in and pins the page of the current task's memory that holds `addr`.
+impl<'a> UserMemory<'a> {
+    /// Returns the memory of the current task, or [`None`] if it has none, as a kernel thread.
+    #[inline]
+    pub fn of(current: &'a CurrentTask) -> Option<Self> {
+        // INVARIANT: A `CurrentTask` is the current task as long as it is borrowed.
+        Some(Self {
+            mm: current.mm()?,
+            _current: PhantomData,
+        })
+    }
+
+    /// Returns the address space.
+    #[inline]
+    pub fn mm(&self) -> &'a MmWithUser {
+        self.mm
+    }
+
+    /// Faults in and pins the page that holds `addr`.
     ///
-    /// `addr` must be [untagged](crate::uaccess::untagged_addr). May sleep.
+    /// `addr` must be [untagged](crate::uaccess::untagged_addr). May sleep, for as long as user
+    /// space likes: hold no other page meanwhile.
     ///
     /// # Errors
     ///
@@ -102,92 +106,146 @@ impl UserPage {
     /// [`ENOMEM`]: crate::prelude::ENOMEM
     /// [`ERESTARTSYS`]: crate::prelude::ERESTARTSYS
     #[inline]
-    pub fn pin(_current: &CurrentTask, addr: usize, access: Access) -> Result<Self> {
+    pub fn pin<A: Access>(&self, addr: usize) -> Result<UserPage<'a, A>> {
         let mut page = ptr::null_mut();
 
-        // SAFETY: `page` is valid for writing. The task that is pinned for is the current one.
-        to_result(unsafe {
-            bindings::user_page_pin(addr, access == Access::Write, &raw mut page)
-        })?;
+        // SAFETY: `page` is valid for writing. By the type invariants, there is a current `mm`.
+        to_result(unsafe { bindings::user_page_pin(addr, A::WRITE, &raw mut page) })?;
         // SAFETY: `user_page_pin()` just returned the page.
-        unsafe { Self::from_pinned(page, addr, access) }
+        unsafe { self.pinned(page, addr) }
     }
 
-    /// Pins the page of the current task's memory that holds `addr` if it is present.
+    /// Pins the page that holds `addr` if it is present, without waiting for anything.
     ///
-    /// Until preemption is enabled again, no other task can run on this CPU, and so everything that
-    /// this CPU stored to the address before is found in the page, as if it
-    /// [were asked](Self::is_mapped) whether it is still mapped.
-    ///
-    /// Does not sleep, but dropping the page may. Fails with [`EAGAIN`] if [`Self::pin()`] has to
-    /// be asked.
+    /// Fails with [`EAGAIN`] if it is not, or if [`Self::pin()`] has to be asked for another reason.
     ///
     /// [`EAGAIN`]: crate::prelude::EAGAIN
     #[inline]
-    pub fn pin_present(
-        _current: &CurrentTask,
-        addr: usize,
-        access: Access,
-        _preempt: &PreemptDisabled,
-    ) -> Result<Self> {
+    pub fn pin_present<A: Access>(&self, addr: usize) -> Result<UserPage<'a, A>> {
         let mut page = ptr::null_mut();
 
-        // SAFETY: `page` is valid for writing. The task that is pinned for is the current one.
-        to_result(unsafe {
-            bindings::user_page_pin_present(addr, access == Access::Write, &raw mut page)
-        })?;
+        // SAFETY: `page` is valid for writing. By the type invariants, there is a current `mm`.
+        to_result(unsafe { bindings::user_page_pin_present(addr, A::WRITE, &raw mut page) })?;
         // SAFETY: `user_page_pin_present()` just returned the page.
-        unsafe { Self::from_pinned(page, addr, access) }
+        unsafe { self.pinned(page, addr) }
     }
 
     /// # Safety
     ///
-    /// `page` must have been pinned through `addr` for `access`, and not be unpinned by others.
+    /// `page` must have been pinned through `addr` for `A`, and not be unpinned by others.
     #[inline]
-    unsafe fn from_pinned(page: *mut bindings::page, addr: usize, access: Access) -> Result<Self> {
-        let page = NonNull::new(page).ok_or(EFAULT)?;
-
+    unsafe fn pinned<A: Access>(
+        &self,
+        page: *mut bindings::page,
+        addr: usize,
+    ) -> Result<UserPage<'a, A>> {
         // INVARIANT: By the safety requirements of this function.
-        Ok(Self {
-            // SAFETY: The page is valid until `drop()`. The static lifetime does not leave `self`.
-            page: unsafe { BorrowedPage::from_raw(page) },
+        Ok(UserPage {
+            page: NonNull::new(page).ok_or(EFAULT)?,
             addr,
-            access,
+            mm: self.mm,
+            dirty: false,
+            _access: PhantomData,
         })
-    }
-
-    /// Whether the address in `mm` that the page was pinned through still maps it, with the access
-    /// that it was pinned for.
-    ///
-    /// Until interrupts are enabled again, no user-space code can run on this CPU, and so
-    /// everything that this CPU stored to the address before is found in the page.
-    ///
-    /// `mm` must be the address space of the task that pinned the page; in any other the answer
-    /// has no meaning.
-    #[inline]
-    pub fn is_mapped(&self, mm: &Mm, _irq: &LocalInterruptDisabled) -> bool {
-        // SAFETY: `mm` and the page are valid, and interrupts are disabled.
-        unsafe {
-            bindings::user_page_mapped(
-                mm.as_raw(),
-                self.addr,
-                self.page.as_ptr(),
-                self.access == Access::Write,
-            )
-        }
-    }
-
-    /// Returns the page.
-    #[inline]
-    pub fn as_page(&self) -> &Page {
-        &self.page
     }
 }
 
-impl Drop for UserPage {
+/// A pinned page of a task's memory.
+///
+/// The page stays allocated as long as the value lives, but its content may be changed by anybody
+/// who has it mapped, and the address through which it was pinned may come to map another page.
+///
+/// To drop it may sleep.
+///
+/// # Examples
+///
+/// Store to the memory of the current task, on another CPU:
+///
+/// ```
+/// use kernel::{
+///     cpu::CpuId,
+///     mm::user_page::{UserMemory, Write},
+///     page::PAGE_MASK,
+///     smp,
+///     task::CurrentTask,
+/// };
+///
+/// fn store_byte(current: &CurrentTask, cpu: CpuId, addr: usize, value: u8) -> Result {
+///     let memory = UserMemory::of(current).ok_or(EFAULT)?;
+///     let mut page = memory.pin::<Write>(addr)?;
+///     let byte = page.bytes_mut().sub(addr & !PAGE_MASK, 1);
+///
+///     let stored = smp::call_on(cpu, |irq| page.is_mapped(irq) && byte.store(value.into()))?;
+///     if stored {
+///         page.mark_dirty();
+///         Ok(())
+///     } else {
+///         Err(EAGAIN)
+///     }
+/// }
+/// ```
+///
+/// # Invariants
+///
+/// `page` was pinned in `mm` through `addr`, for the access that `A` stands for, and is valid as
+/// long as `self` is.
+pub struct UserPage<'a, A: Access> {
+    page: NonNull<bindings::page>,
+    addr: usize,
+    mm: &'a MmWithUser,
+    dirty: bool,
+    _access: PhantomData<A>,
+}
+
+// SAFETY: A page may be unpinned by any task.
+unsafe impl<A: Access> Send for UserPage<'_, A> {}
+// SAFETY: All methods that take a shared reference may be called by several threads.
+unsafe impl<A: Access> Sync for UserPage<'_, A> {}
+
+impl<A: Access> UserPage<'_, A> {
+    /// Whether the address that the page was pinned through still maps it, with the access that it
+    /// was pinned for.
+    ///
+    /// Until interrupts are enabled again, no user-space code can run on this CPU, and so
+    /// everything that this CPU stored to the address before is found in the page.
+    #[inline]
+    pub fn is_mapped(&self, _irq: &LocalInterruptDisabled) -> bool {
+        // SAFETY: By the type invariants, `mm` and the page are valid. Interrupts are disabled.
+        unsafe {
+            bindings::user_page_mapped(self.mm.as_raw(), self.addr, self.page.as_ptr(), A::WRITE)
+        }
+    }
+
+    /// Returns all bytes of the page.
+    #[inline]
+    pub fn bytes(&self) -> RacySlice<'_> {
+        // SAFETY: The page is valid as long as `self`. It is mapped by user space, so nobody can
+        // have references to its memory, or rely on what is there.
+        unsafe { RacySlice::of_page(self.page) }
+    }
+}
+
+impl UserPage<'_, Write> {
+    /// Returns all bytes of the page, to be written to, too.
+    ///
+    /// Who did has to [say so](Self::mark_dirty).
+    #[inline]
+    pub fn bytes_mut(&self) -> RacySliceMut<'_> {
+        // SAFETY: As in `bytes()`; and the page is pinned to be written to.
+        unsafe { RacySliceMut::of_page(self.page) }
+    }
+
+    /// Has the page marked dirty when it is unpinned.
+    #[inline]
+    pub fn mark_dirty(&mut self) {
+        self.dirty = true;
+    }
+}
+
+impl<A: Access> Drop for UserPage<'_, A> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the page is pinned for `access`, and this is the last use.
-        unsafe { bindings::user_page_unpin(self.page.as_ptr(), self.access == Access::Write) }
+        // SAFETY: By the type invariants the page is pinned for `A`, and this is the last use.
+        unsafe { bindings::user_page_unpin(self.page.as_ptr(), A::WRITE, self.dirty) }
     }
 }

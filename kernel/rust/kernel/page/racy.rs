@@ -7,10 +7,21 @@ use super::{
     PAGE_SIZE, //
 };
 use crate::{
+    alloc::{
+        AllocError,
+        Flags, //
+    },
     bindings,
     prelude::*, //
 };
-use core::ptr;
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
 
 /// Bytes in a page that anybody may write to at any time.
 ///
@@ -18,8 +29,8 @@ use core::ptr;
 /// reference to it, and two reads may give different values. A `RacySlice` gives access by value
 /// only:
 ///
-/// - [`load()`](Self::load) and [`store()`](Self::store) access a naturally aligned integer once
-///   and as a whole (eight bytes on a 32-bit architecture as two integers of four bytes);
+/// - [`load()`](Self::load) and [`store()`](RacySliceMut::store) access a naturally aligned integer
+///   once and as a whole (eight bytes on a 32-bit architecture as two integers of four bytes);
 /// - all others copy or compare bytes as `memmove()` and `memcmp()` do, with no promise on what
 ///   they see of a write that happens at the same time.
 ///
@@ -28,37 +39,47 @@ use core::ptr;
 /// All access is through the kernel's own mapping, from any context, and works with pages in high
 /// memory. At most two are mapped at a time.
 ///
+/// Where the memory is the owner's to write to, there is a [`RacySliceMut`] of it.
+///
 /// # Invariants
 ///
-/// `offset + len <= PAGE_SIZE`.
+/// - `offset + len <= PAGE_SIZE`.
+/// - `page` points to a page that stays allocated for `'a`, and whose memory nobody holds a Rust
+///   reference to, nor accesses in another way that must not race.
 ///
 /// # Examples
 ///
 /// ```
-/// use kernel::page::{Page, RacySlice};
+/// use kernel::page::RacyPage;
 ///
-/// let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
-/// let word = RacySlice::new(&page, 8, 4).ok_or(EINVAL)?;
+/// let page = RacyPage::alloc(GFP_KERNEL | __GFP_ZERO)?;
+/// let word = page.bytes_mut().sub(8, 4);
 /// word.store(0x1_2345_6789);
 /// assert_eq!(word.load(), Some(0x2345_6789));
 ///
-/// let odd = RacySlice::new(&page, 9, 4).ok_or(EINVAL)?;
+/// let odd = page.bytes_mut().sub(9, 4);
 /// assert_eq!(odd.load(), None);
 ///
-/// let copy = RacySlice::new(&page, 101, 4).ok_or(EINVAL)?;
+/// let copy = page.bytes_mut().sub(101, 4);
 /// assert!(!copy.equals(&word));
 /// copy.copy_from(&word);
 /// assert!(copy.equals(&word));
 ///
-/// assert!(RacySlice::new(&page, kernel::page::PAGE_SIZE, 1).is_none());
+/// assert_eq!(page.bytes_mut().sub(kernel::page::PAGE_SIZE - 1, 2).len(), 1);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct RacySlice<'a> {
-    page: &'a Page,
+    page: NonNull<bindings::page>,
     offset: usize,
     len: usize,
+    _page: PhantomData<&'a Page>,
 }
+
+// SAFETY: The memory may be accessed by anybody anyway, and the page is not referred to as such.
+unsafe impl Send for RacySlice<'_> {}
+// SAFETY: As above.
+unsafe impl Sync for RacySlice<'_> {}
 
 /// A slice's address in the kernel's mapping.
 ///
@@ -79,15 +100,22 @@ impl Drop for Mapped {
     }
 }
 
-impl<'a> RacySlice<'a> {
-    /// Returns `len` bytes at `offset` of `page`, or [`None`] if they do not fit.
+impl RacySlice<'_> {
+    /// Returns all bytes of a page.
+    ///
+    /// # Safety
+    ///
+    /// `page` must stay allocated for the lifetime. Nobody may hold a Rust reference to its memory
+    /// meanwhile, nor rely on it not to change.
     #[inline]
-    pub fn new(page: &'a Page, offset: usize, len: usize) -> Option<Self> {
-        if offset > PAGE_SIZE || len > PAGE_SIZE - offset {
-            return None;
+    pub unsafe fn of_page(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        Self {
+            page,
+            offset: 0,
+            len: PAGE_SIZE,
+            _page: PhantomData,
         }
-        // INVARIANT: Just checked.
-        Some(Self { page, offset, len })
     }
 
     /// Returns the number of bytes.
@@ -97,31 +125,28 @@ impl<'a> RacySlice<'a> {
         self.len
     }
 
-    /// Returns the page that the bytes are in.
+    /// Whether both are in the same page.
     #[inline]
-    pub fn page(&self) -> &'a Page {
-        self.page
+    pub fn shares_page(&self, other: &RacySlice<'_>) -> bool {
+        self.page == other.page
     }
 
-    /// Divides into the first `mid` bytes, or all if there are fewer, and the rest.
+    /// Returns `len` bytes from `start` on, or as many of them as there are.
     #[inline]
-    pub fn split_at(&self, mid: usize) -> (Self, Self) {
-        let mid = mid.min(self.len);
+    pub fn sub(&self, start: usize, len: usize) -> Self {
+        let start = start.min(self.len);
 
-        // INVARIANT: Both are part of `self`.
-        (
-            Self { len: mid, ..*self },
-            Self {
-                offset: self.offset + mid,
-                len: self.len - mid,
-                ..*self
-            },
-        )
+        // INVARIANT: It is part of `self`.
+        Self {
+            offset: self.offset + start,
+            len: len.min(self.len - start),
+            ..*self
+        }
     }
 
     #[inline]
     fn map(&self) -> Mapped {
-        // SAFETY: The page is valid as long as the reference to it.
+        // SAFETY: By the type invariants, the page is valid.
         let page = unsafe { bindings::kmap_local_page(self.page.as_ptr()) };
 
         // INVARIANT: The slice is within the page, which is mapped until `kunmap_local()`.
@@ -147,8 +172,9 @@ impl<'a> RacySlice<'a> {
         let map = self.map();
         let ptr = map.ptr;
 
-        // SAFETY: By the type invariants of `Mapped`, and with the alignment just checked. The
-        // access is volatile, as `READ_ONCE()` is.
+        // SAFETY: By the type invariants of `Mapped`, and with the alignment just checked. That the
+        // memory may change at the same time is a data race by Rust's rules, but this is allowed
+        // per LKMM: the access is volatile, as `READ_ONCE()` is.
         Some(unsafe {
             match self.len {
                 1 => ptr.read_volatile().into(),
@@ -157,6 +183,75 @@ impl<'a> RacySlice<'a> {
                 _ => ptr.cast::<u64>().read_volatile(),
             }
         })
+    }
+
+    /// Whether `other` holds the same number of bytes, and the same bytes.
+    #[inline]
+    pub fn equals(&self, other: &RacySlice<'_>) -> bool {
+        if self.len != other.len {
+            return false;
+        }
+        let a = self.map();
+        let b = other.map();
+
+        // SAFETY: By the type invariants of `Mapped`. A plain access of the kernel's own
+        // `memcmp()`, out of the compiler's sight, to memory that may change: per LKMM that gives
+        // some of the values that were there.
+        unsafe { bindings::memcmp(a.ptr.cast(), b.ptr.cast(), self.len) == 0 }
+    }
+
+    /// Copies to `dst`; as many bytes as the shorter one has.
+    #[inline]
+    pub fn read(&self, dst: &mut [u8]) {
+        let from = self.map();
+
+        // SAFETY: By the type invariants of `Mapped`, and `dst` is valid for writing. They cannot
+        // overlap, as nobody else has access to `dst`. For races see `equals()`.
+        unsafe {
+            bindings::memmove(
+                dst.as_mut_ptr().cast(),
+                from.ptr.cast::<c_void>(),
+                self.len.min(dst.len()),
+            );
+        }
+    }
+}
+
+/// A [`RacySlice`] that may be written to.
+///
+/// # Invariants
+///
+/// The page may be written to.
+#[derive(Clone, Copy)]
+pub struct RacySliceMut<'a>(RacySlice<'a>);
+
+impl<'a> Deref for RacySliceMut<'a> {
+    type Target = RacySlice<'a>;
+
+    #[inline]
+    fn deref(&self) -> &RacySlice<'a> {
+        &self.0
+    }
+}
+
+impl RacySliceMut<'_> {
+    /// Returns all bytes of a page.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RacySlice::of_page()`], and the page must be one that may be written to.
+    #[inline]
+    pub unsafe fn of_page(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        // SAFETY: By the safety requirements of this function.
+        Self(unsafe { RacySlice::of_page(page) })
+    }
+
+    /// Returns `len` bytes from `start` on, or as many of them as there are.
+    #[inline]
+    pub fn sub(&self, start: usize, len: usize) -> Self {
+        // INVARIANT: It is in the same page.
+        Self(self.0.sub(start, len))
     }
 
     /// Stores `value`, truncated to the length of the slice, in one access.
@@ -170,8 +265,8 @@ impl<'a> RacySlice<'a> {
         let map = self.map();
         let ptr = map.ptr;
 
-        // SAFETY: By the type invariants of `Mapped`, and with the alignment just checked. The
-        // access is volatile, as `WRITE_ONCE()` is.
+        // SAFETY: By the type invariants, also those of `Mapped`, and with the alignment just
+        // checked. For races see `load()`: the access is volatile, as `WRITE_ONCE()` is.
         unsafe {
             match self.len {
                 1 => ptr.write_volatile(value as u8),
@@ -190,11 +285,10 @@ impl<'a> RacySlice<'a> {
         let to = self.map();
         let dst = to.ptr.cast();
 
-        // SAFETY: By the type invariants of `Mapped`, and of `Self` for another offset in the same
-        // page. These functions are C: that the bytes may change meanwhile affects but which ones
-        // are copied. Different pages do not overlap.
+        // SAFETY: By the type invariants, also those of `Mapped`, and of `src` for another offset
+        // in the same page. Different pages do not overlap. For races see `equals()`.
         unsafe {
-            if ptr::eq(self.page.as_ptr(), src.page.as_ptr()) {
+            if self.shares_page(src) {
                 // By one mapping of the page, so that the addresses tell what overlaps.
                 bindings::memmove(dst, to.page.byte_add(src.offset), len);
             } else {
@@ -204,41 +298,13 @@ impl<'a> RacySlice<'a> {
         }
     }
 
-    /// Whether `other` holds the same number of bytes, and the same bytes.
-    #[inline]
-    pub fn equals(&self, other: &RacySlice<'_>) -> bool {
-        if self.len != other.len {
-            return false;
-        }
-        let a = self.map();
-        let b = other.map();
-
-        // SAFETY: By the type invariants of `Mapped`. `memcmp()` is C, as above.
-        unsafe { bindings::memcmp(a.ptr.cast(), b.ptr.cast(), self.len) == 0 }
-    }
-
-    /// Copies to `dst`; as many bytes as the shorter one has.
-    #[inline]
-    pub fn read(&self, dst: &mut [u8]) {
-        let from = self.map();
-
-        // SAFETY: By the type invariants of `Mapped`, and `dst` is valid for writing. They cannot
-        // overlap, as nobody else has access to `dst`.
-        unsafe {
-            bindings::memmove(
-                dst.as_mut_ptr().cast(),
-                from.ptr.cast::<c_void>(),
-                self.len.min(dst.len()),
-            );
-        }
-    }
-
     /// Copies from `src`; as many bytes as the shorter one has.
     #[inline]
     pub fn write(&self, src: &[u8]) {
         let to = self.map();
 
-        // SAFETY: By the type invariants of `Mapped`, and `src` is valid for reading.
+        // SAFETY: By the type invariants, also those of `Mapped`, and `src` is valid for reading.
+        // For races see `equals()`.
         unsafe {
             bindings::memmove(
                 to.ptr.cast(),
@@ -246,5 +312,26 @@ impl<'a> RacySlice<'a> {
                 self.len.min(src.len()),
             );
         }
+    }
+}
+
+/// A page of one's own that is only accessed as [`RacySlice`]s.
+///
+/// Other than a [`Page`], it cannot be got from whom has references to its memory.
+pub struct RacyPage(Page);
+
+impl RacyPage {
+    /// Allocates a page.
+    #[inline]
+    pub fn alloc(flags: Flags) -> Result<Self, AllocError> {
+        Ok(Self(Page::alloc_page(flags)?))
+    }
+
+    /// Returns all bytes of the page.
+    #[inline]
+    pub fn bytes_mut(&self) -> RacySliceMut<'_> {
+        // SAFETY: The page is allocated until `self` is dropped. It is never given away, and so is
+        // only accessed by slices.
+        unsafe { RacySliceMut::of_page(self.0.page) }
     }
 }

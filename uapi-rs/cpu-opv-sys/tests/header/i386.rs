@@ -37,21 +37,23 @@ pub union cpu_op__bindgen_ty_1 {
     pub __padding: [::core::ffi::c_char; 24usize],
 }
 #[repr(C)]
+#[repr(align(8))]
 #[derive(Copy, Clone)]
 pub struct cpu_op__bindgen_ty_1__bindgen_ty_1 {
     pub a: __u64,
     pub b: __u64,
     pub expect_fault_a: __u8,
     pub expect_fault_b: __u8,
+    pub reserved: [__u8; 6usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     [
         "Size of cpu_op__bindgen_ty_1__bindgen_ty_1",
-    ][::core::mem::size_of::<cpu_op__bindgen_ty_1__bindgen_ty_1>() - 20usize];
+    ][::core::mem::size_of::<cpu_op__bindgen_ty_1__bindgen_ty_1>() - 24usize];
     [
         "Alignment of cpu_op__bindgen_ty_1__bindgen_ty_1",
-    ][::core::mem::align_of::<cpu_op__bindgen_ty_1__bindgen_ty_1>() - 4usize];
+    ][::core::mem::align_of::<cpu_op__bindgen_ty_1__bindgen_ty_1>() - 8usize];
     [
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_1::a",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_1, a) - 0usize];
@@ -66,23 +68,28 @@ const _: () = {
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_1::expect_fault_b",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_1, expect_fault_b)
         - 17usize];
+    [
+        "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_1::reserved",
+    ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_1, reserved) - 18usize];
 };
 #[repr(C)]
+#[repr(align(8))]
 #[derive(Copy, Clone)]
 pub struct cpu_op__bindgen_ty_1__bindgen_ty_2 {
     pub dst: __u64,
     pub src: __u64,
     pub expect_fault_dst: __u8,
     pub expect_fault_src: __u8,
+    pub reserved: [__u8; 6usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     [
         "Size of cpu_op__bindgen_ty_1__bindgen_ty_2",
-    ][::core::mem::size_of::<cpu_op__bindgen_ty_1__bindgen_ty_2>() - 20usize];
+    ][::core::mem::size_of::<cpu_op__bindgen_ty_1__bindgen_ty_2>() - 24usize];
     [
         "Alignment of cpu_op__bindgen_ty_1__bindgen_ty_2",
-    ][::core::mem::align_of::<cpu_op__bindgen_ty_1__bindgen_ty_2>() - 4usize];
+    ][::core::mem::align_of::<cpu_op__bindgen_ty_1__bindgen_ty_2>() - 8usize];
     [
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_2::dst",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_2, dst) - 0usize];
@@ -97,22 +104,27 @@ const _: () = {
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_2::expect_fault_src",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_2, expect_fault_src)
         - 17usize];
+    [
+        "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_2::reserved",
+    ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_2, reserved) - 18usize];
 };
 #[repr(C)]
+#[repr(align(8))]
 #[derive(Copy, Clone)]
 pub struct cpu_op__bindgen_ty_1__bindgen_ty_3 {
     pub p: __u64,
     pub count: __s64,
     pub expect_fault_p: __u8,
+    pub reserved: [__u8; 7usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     [
         "Size of cpu_op__bindgen_ty_1__bindgen_ty_3",
-    ][::core::mem::size_of::<cpu_op__bindgen_ty_1__bindgen_ty_3>() - 20usize];
+    ][::core::mem::size_of::<cpu_op__bindgen_ty_1__bindgen_ty_3>() - 24usize];
     [
         "Alignment of cpu_op__bindgen_ty_1__bindgen_ty_3",
-    ][::core::mem::align_of::<cpu_op__bindgen_ty_1__bindgen_ty_3>() - 4usize];
+    ][::core::mem::align_of::<cpu_op__bindgen_ty_1__bindgen_ty_3>() - 8usize];
     [
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_3::p",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_3, p) - 0usize];
@@ -123,6 +135,9 @@ const _: () = {
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_3::expect_fault_p",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_3, expect_fault_p)
         - 16usize];
+    [
+        "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_3::reserved",
+    ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_3, reserved) - 17usize];
 };
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -131,7 +146,7 @@ const _: () = {
     ][::core::mem::size_of::<cpu_op__bindgen_ty_1>() - 24usize];
     [
         "Alignment of cpu_op__bindgen_ty_1",
-    ][::core::mem::align_of::<cpu_op__bindgen_ty_1>() - 4usize];
+    ][::core::mem::align_of::<cpu_op__bindgen_ty_1>() - 8usize];
     [
         "Offset of field: cpu_op__bindgen_ty_1::compare_op",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1, compare_op) - 0usize];
@@ -148,7 +163,7 @@ const _: () = {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of cpu_op"][::core::mem::size_of::<cpu_op>() - 32usize];
-    ["Alignment of cpu_op"][::core::mem::align_of::<cpu_op>() - 4usize];
+    ["Alignment of cpu_op"][::core::mem::align_of::<cpu_op>() - 8usize];
     ["Offset of field: cpu_op::op"][::core::mem::offset_of!(cpu_op, op) - 0usize];
     ["Offset of field: cpu_op::len"][::core::mem::offset_of!(cpu_op, len) - 4usize];
     ["Offset of field: cpu_op::u"][::core::mem::offset_of!(cpu_op, u) - 8usize];

@@ -43,6 +43,7 @@ pub struct cpu_op__bindgen_ty_1__bindgen_ty_1 {
     pub b: __u64,
     pub expect_fault_a: __u8,
     pub expect_fault_b: __u8,
+    pub reserved: [__u8; 6usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -66,6 +67,9 @@ const _: () = {
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_1::expect_fault_b",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_1, expect_fault_b)
         - 17usize];
+    [
+        "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_1::reserved",
+    ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_1, reserved) - 18usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -74,6 +78,7 @@ pub struct cpu_op__bindgen_ty_1__bindgen_ty_2 {
     pub src: __u64,
     pub expect_fault_dst: __u8,
     pub expect_fault_src: __u8,
+    pub reserved: [__u8; 6usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -97,6 +102,9 @@ const _: () = {
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_2::expect_fault_src",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_2, expect_fault_src)
         - 17usize];
+    [
+        "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_2::reserved",
+    ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_2, reserved) - 18usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -104,6 +112,7 @@ pub struct cpu_op__bindgen_ty_1__bindgen_ty_3 {
     pub p: __u64,
     pub count: __s64,
     pub expect_fault_p: __u8,
+    pub reserved: [__u8; 7usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -123,6 +132,9 @@ const _: () = {
         "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_3::expect_fault_p",
     ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_3, expect_fault_p)
         - 16usize];
+    [
+        "Offset of field: cpu_op__bindgen_ty_1__bindgen_ty_3::reserved",
+    ][::core::mem::offset_of!(cpu_op__bindgen_ty_1__bindgen_ty_3, reserved) - 17usize];
 };
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {

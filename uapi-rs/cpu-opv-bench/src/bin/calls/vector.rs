@@ -36,6 +36,7 @@ pub fn add(p: *mut u8, expect_fault: bool) -> cpu_op {
         p: p as u64,
         count: 1,
         expect_fault_p: expect_fault.into(),
+        ..Default::default()
     };
     op(CPU_ADD_OP, 8, cpu_op__u { arithmetic_op })
 }

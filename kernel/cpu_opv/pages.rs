@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pages that a vector works on.
+//!
+//! [`Pages`] is all of them, each once, however many operands are in it. They are pinned all
+//! together: [`Pinned`] is the proof. Only that can be asked whether all are still mapped, and makes
+//! of the operands' addresses [where they are](Step) in the pages. So there is no operand that is
+//! not pinned in what gets to run.
+//!
+//! # Waiting
+//!
+//! To fault a page in may take as long as user space likes: a userfaultfd handler or a file system
+//! may have to provide it. Meanwhile no other page is held, as that would keep it from all who need
+//! it. (Only so are huge pages of a pool that has no more: a store to one that was just dropped gets
+//! SIGBUS while somebody still holds it.) So there are rounds:
+//!
+//! 1. Pin all, without waiting for anything. If a page is not there, let go of all.
+//! 2. Fault that one in, and let go of it. Start again from 1.
+//!
+//! Under memory pressure reclaim could win each round. After [`ROUNDS_MAX`] of them, the pages that
+//! are there are kept while the others are faulted in.
+
+use super::{
+    span::{
+        Span,
+        SpanMut,
+        Step, //
+    },
+    vector::{
+        Op,
+        Operand,
+        Vector,
+        VEC_LEN_MAX, //
+    },
+};
+use core::ops::Deref;
+use kernel::{
+    array_vec::ArrayVec,
+    interrupt::LocalInterruptDisabled,
+    mm::user_page::{
+        Read,
+        UserMemory,
+        UserPage,
+        Write, //
+    },
+    page::{
+        RacyPage,
+        RacySlice,
+        RacySliceMut, //
+    },
+    prelude::*,
+};
+
+/// After so many pages were faulted in, those that are there are kept.
+pub(super) const ROUNDS_MAX: u32 = 16;
+
+/// An operation has two operands, each in two pages, at most.
+const PAGES_MAX: usize = VEC_LEN_MAX * 2 * 2;
+
+/// It writes to one of the two at most.
+const WRITTEN_MAX: usize = VEC_LEN_MAX * 2;
+
+/// A page that is not there, or not as it is needed.
+pub(super) struct Missing {
+    addr: usize,
+    write: bool,
+}
+
+/// A buffer is needed, for a copy whose operands overlap.
+pub(super) struct NeedsBuffer;
+
+/// A page that a vector needs.
+#[derive(Debug, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) addr: usize,
+    /// Whether it is written to.
+    pub(super) write: bool,
+}
+
+/// The pages that a vector needs, each once, in the order in which the operands have them.
+#[derive(Default)]
+pub(super) struct WantedPages(ArrayVec<Wanted, PAGES_MAX>);
+
+impl WantedPages {
+    pub(super) fn of(vector: &Vector) -> Self {
+        let mut pages = Self::default();
+        for (operand, write) in vector.operands() {
+            for addr in operand.pages() {
+                match pages.0.iter_mut().find(|page| page.addr == addr) {
+                    Some(page) => page.write |= write,
+                    None => pages.0.push(Wanted { addr, write }),
+                }
+            }
+        }
+        pages
+    }
+
+    /// Whether the page at `addr` is written to, and which of the pages that are, or are not, it is.
+    fn find(&self, addr: usize) -> (bool, usize) {
+        let write = self.iter().any(|page| page.addr == addr && page.write);
+        let before = self.iter().take_while(|page| page.addr != addr);
+
+        (write, before.filter(|page| page.write == write).count())
+    }
+}
+
+impl Deref for WantedPages {
+    type Target = [Wanted];
+
+    #[inline]
+    fn deref(&self) -> &[Wanted] {
+        &self.0
+    }
+}
+
+/// All pages that a vector needs.
+pub(super) struct Pages<'a> {
+    memory: UserMemory<'a>,
+    wanted: WantedPages,
+    /// The pinned ones that are written to, in the order of `wanted`.
+    written: ArrayVec<UserPage<'a, Write>, WRITTEN_MAX>,
+    /// Those that are only read, in the order of `wanted`.
+    read: ArrayVec<UserPage<'a, Read>, PAGES_MAX>,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(memory: UserMemory<'a>, vector: &Vector) -> Self {
+        Self {
+            memory,
+            wanted: WantedPages::of(vector),
+            written: ArrayVec::new(),
+            read: ArrayVec::new(),
+        }
+    }
+
+    /// Pins all pages, without waiting for any. Fails at the first that is not there.
+    ///
+    /// None of them must be pinned yet.
+    pub(super) fn pin_present(&mut self) -> Result<Pinned<'_>, Missing> {
+        for &Wanted { addr, write } in self.wanted.iter() {
+            let missing = |_| Missing { addr, write };
+            if write {
+                let page = self.memory.pin_present(addr).map_err(missing)?;
+                self.written.push(page);
+            } else {
+                let page = self.memory.pin_present(addr).map_err(missing)?;
+                self.read.push(page);
+            }
+        }
+        Ok(self.pinned())
+    }
+
+    /// Pins all pages, and faults in what is not there.
+    ///
+    /// Each page that was pinned before is held until its successor is: reclaim must not take back
+    /// pages that are not stale while others are faulted in.
+    pub(super) fn pin_and_keep(&mut self) -> Result<Pinned<'_>> {
+        for &Wanted { addr, write } in self.wanted.iter() {
+            let (_, index) = self.wanted.find(addr);
+            if write {
+                replace(&mut self.written, index, self.memory.pin(addr)?);
+            } else {
+                replace(&mut self.read, index, self.memory.pin(addr)?);
+            }
+        }
+        Ok(self.pinned())
+    }
+
+    fn pinned(&self) -> Pinned<'_> {
+        // INVARIANT: Who calls this has just pinned all.
+        Pinned {
+            wanted: &self.wanted,
+            written: &self.written,
+            read: &self.read,
+        }
+    }
+
+    /// Faults in a page, with nothing pinned.
+    pub(super) fn fault_in(&mut self, missing: &Missing) -> Result {
+        self.let_go();
+        fault_in(&self.memory, missing.addr, missing.write)
+    }
+
+    /// Finds the first operand of `vector` that the caller may not access, and fails with its error.
+    /// Succeeds if there is none any more.
+    ///
+    /// Nothing is pinned meanwhile.
+    pub(super) fn find_fault(&mut self, vector: &Vector) -> Result {
+        self.let_go();
+        for (operand, write) in vector.operands() {
+            for addr in operand.pages() {
+                match fault_in(&self.memory, addr, write) {
+                    Ok(()) => (),
+                    Err(ENOMEM) => return Err(ENOMEM),
+                    Err(EAGAIN | EINTR | ERESTARTSYS) => return Ok(()),
+                    Err(_) if operand.expect_fault => return Err(EAGAIN),
+                    Err(_) => return Err(EFAULT),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the pages marked dirty that `ops`, which were run, wrote to.
+    pub(super) fn mark_dirty(&mut self, ops: &[Op]) {
+        for (operand, write) in ops.iter().flat_map(|op| op.operands()) {
+            if write {
+                for addr in operand.pages() {
+                    let (_, index) = self.wanted.find(addr);
+                    self.written[index].mark_dirty();
+                }
+            }
+        }
+    }
+
+    /// Unpins all pages. May sleep.
+    pub(super) fn let_go(&mut self) {
+        self.written.clear();
+        self.read.clear();
+    }
+}
+
+/// Puts `page` where there is one with that `index`, or at the end.
+fn replace<T, const N: usize>(pages: &mut ArrayVec<T, N>, index: usize, page: T) {
+    match pages.get_mut(index) {
+        Some(old) => *old = page,
+        None => pages.push(page),
+    }
+}
+
+fn fault_in(memory: &UserMemory<'_>, addr: usize, write: bool) -> Result {
+    if write {
+        memory.pin::<Write>(addr).map(drop)
+    } else {
+        memory.pin::<Read>(addr).map(drop)
+    }
+}
+
+/// Pages that are pinned, as [`Pages`] has them.
+///
+/// # Invariants
+///
+/// All of them are.
+pub(super) struct Pinned<'a> {
+    wanted: &'a WantedPages,
+    written: &'a [UserPage<'a, Write>],
+    read: &'a [UserPage<'a, Read>],
+}
+
+impl<'a> Pinned<'a> {
+    /// Whether all addresses still map the pages that were pinned, with the access needed.
+    ///
+    /// Until interrupts are enabled again, everything that this CPU stored before to the operands is
+    /// in the pages.
+    pub(super) fn are_mapped(&self, irq: &LocalInterruptDisabled) -> bool {
+        self.written.iter().all(|page| page.is_mapped(irq))
+            && self.read.iter().all(|page| page.is_mapped(irq))
+    }
+
+    fn bytes_mut(&self, addr: usize) -> RacySliceMut<'a> {
+        let (_, index) = self.wanted.find(addr);
+
+        self.written[index].bytes_mut()
+    }
+
+    fn bytes(&self, addr: usize) -> RacySlice<'a> {
+        match self.wanted.find(addr) {
+            (true, index) => self.written[index].bytes(),
+            (false, index) => self.read[index].bytes(),
+        }
+    }
+
+    fn span_mut(&self, operand: &Operand) -> SpanMut<'a> {
+        SpanMut::new(
+            self.bytes_mut(operand.head_page()),
+            operand.tail_page().map(|addr| self.bytes_mut(addr)),
+            operand.offset(),
+            operand.len,
+        )
+    }
+
+    fn span(&self, operand: &Operand) -> Span<'a> {
+        Span::new(
+            self.bytes(operand.head_page()),
+            operand.tail_page().map(|addr| self.bytes(addr)),
+            operand.offset(),
+            operand.len,
+        )
+    }
+
+    fn step(&self, op: &Op, buffer: Option<&'a RacyPage>) -> Result<Step<'a>, NeedsBuffer> {
+        Ok(match op {
+            Op::Compare { a, wanted, .. } if a.len == 0 => Step::Nothing {
+                goes_on: *wanted,
+                release: false,
+            },
+            Op::Copy { dst, release, .. } if dst.len == 0 => Step::Nothing {
+                goes_on: true,
+                release: *release,
+            },
+            Op::Compare { a, b, wanted } => Step::Compare {
+                a: self.span(a),
+                b: self.span(b),
+                wanted: *wanted,
+            },
+            Op::Copy { dst, src, release } => {
+                let (dst, src) = (self.span_mut(dst), self.span(src));
+                let buffer = match (dst.needs_buffer(&src), buffer) {
+                    (false, _) => None,
+                    (true, None) => return Err(NeedsBuffer),
+                    (true, Some(page)) => Some(page.bytes_mut()),
+                };
+                Step::Copy {
+                    dst,
+                    src,
+                    buffer,
+                    release: *release,
+                }
+            }
+            Op::Add { p, count, release } => Step::Add {
+                p: self.span_mut(p),
+                count: *count,
+                release: *release,
+            },
+        })
+    }
+
+    /// Returns what is to be done, where in memory: all that can fail has been done then.
+    pub(super) fn steps(
+        &self,
+        vector: &Vector,
+        buffer: Option<&'a RacyPage>,
+    ) -> Result<ArrayVec<Step<'a>, VEC_LEN_MAX>, NeedsBuffer> {
+        let mut steps = ArrayVec::new();
+        for op in vector.ops.iter() {
+            steps.push(self.step(op, buffer)?);
+        }
+        Ok(steps)
+    }
+}
