@@ -5,7 +5,7 @@
  *
  * Needs root, debugfs and fault injection: CONFIG_FAILSLAB,
  * CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAULT_INJECTION_DEBUG_FS. Changes which
- * allocations of the machine may be made to fail, and puts that back.
+ * allocations of the machine can be made to fail, until it ends.
  */
 #include <stdio.h>
 

@@ -4,8 +4,9 @@
  * dropped: what was stored to a shared mapping is in the file, also once the
  * caches were dropped, and nothing that was stored to a private one.
  *
- * CPU_OPV_DIR is a directory of a file system on a disk, if there is one. With
- * root the caches of the machine are dropped as well.
+ * CPU_OPV_DIR is a directory of a file system on a disk, if there is one.
+ *
+ * With root it drops the caches of the whole machine, again and again.
  */
 #include <sys/vfs.h>
 

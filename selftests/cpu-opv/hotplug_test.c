@@ -4,7 +4,7 @@
  * lists of all CPUs, be these online or not: no increment and no node of a
  * list is lost, and none is there twice.
  *
- * Needs root. Takes CPUs offline, and brings them back.
+ * Needs root. Takes CPUs offline, which are back when it ends.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -2,8 +2,7 @@
 /*
  * cpu_opv(2) on huge pages: transparent ones and those of hugetlbfs.
  *
- * Needs root for the latter. Adds two to the pool of the machine, and takes
- * them away again.
+ * Needs root for the latter, of which the machine has two more until it ends.
  */
 #include <stdio.h>
 

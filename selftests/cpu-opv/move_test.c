@@ -7,8 +7,8 @@
  *
  * stale_test is about pages that are dropped with what they hold.
  *
- * Needs root for compaction, of all memory of the machine, and for same-page
- * merging, for which it changes the settings of KSM and puts them back.
+ * Needs root for compaction, which is of all memory of the machine, and for
+ * same-page merging, for which it changes the settings of KSM until it ends.
  */
 #include <stdio.h>
 

@@ -4,8 +4,8 @@
  * what swap there is, or else to compressed memory. None is lost, nothing
  * stale is read.
  *
- * Needs root if there is no swap: then the machine has some in the memory of
- * zram0 until the test ends.
+ * Needs root if there is no swap: then the machine has zram0 for it until the
+ * test ends.
  */
 #include <stdio.h>
 #include <sys/swap.h>
