@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * CPUs that come and go, for the tests of cpu_opv(2)
+ *
+ * Include it after kselftest_harness.h.
  */
 #ifndef CPU_HOTPLUG_H
 #define CPU_HOTPLUG_H
@@ -8,6 +10,7 @@
 #include <stdio.h>
 
 #include "cpu_opv_common.h"
+#include "restore.h"
 
 /* 0, or -errno: -ENOENT if the CPU is always there. */
 static int set_online(int cpu, bool online)
@@ -16,6 +19,30 @@ static int set_online(int cpu, bool online)
 
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
 	return write_file(path, online ? "1" : "0");
+}
+
+static int bring_back(void *cpus)
+{
+	cpu_set_t now;
+	int cpu, ret = 0;
+
+	if (sched_getaffinity(0, sizeof(now), &now))
+		return -errno;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, (cpu_set_t *)cpus) && !CPU_ISSET(cpu, &now))
+			ret = set_online(cpu, true) ?: ret;
+	}
+	return ret;
+}
+
+/* All CPUs that this thread may run on now are there again after the test. */
+static void bring_back_at_end(struct __test_metadata *_metadata)
+{
+	static cpu_set_t cpus;
+
+	wait_until_restored();
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(cpus), &cpus));
+	restore_at_end(_metadata, bring_back, &cpus);
 }
 
 #endif /* CPU_HOTPLUG_H */

@@ -3,22 +3,29 @@
  * cpu_opv(2) and cpusets: a CPU that the cpuset of the caller does not have is
  * one that the caller may not run on. While the cpuset changes each call is
  * either done or fails with EINVAL, and then has done nothing.
+ *
+ * Needs root. Until it ends there is a cgroup more, which the test is in, and
+ * cgroup2 has cpusets if it had none.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
+
+#include <linux/mount.h>
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+#include "restore.h"
 
 #define RUN_USEC	200000
 #define MIN_TURNS	5	/* on a slow machine */
+#define RMDIR_TRIES	100
+#define RMDIR_USEC	10000
 
 FIXTURE(cpuset)
 {
-	char root[32];		/* where the cgroups are mounted */
+	char root[32];		/* of the cgroups */
 	char dir[64];		/* the cgroup of this process */
 	bool was_enabled;
 	char all[4096];		/* lists of CPUs: those allowed at first */
@@ -72,36 +79,55 @@ static void list_cpus(char *list, size_t size, int without)
 	}
 }
 
-/* Puts this process into a cgroup of its own. Returns what is missing. */
-static const char *enter_cgroup(FIXTURE_DATA(cpuset) *self)
+/* The root of the cgroups, without mounting it anywhere; or -1. */
+static int open_cgroups(void)
 {
-	snprintf(self->root, sizeof(self->root), "/tmp/cpu_opv_XXXXXX");
-	if (!mkdtemp(self->root))
-		return "cannot make a directory in /tmp";
-	if (mount("cpu_opv", self->root, "cgroup2", 0, NULL))
+	int fs = syscall(__NR_fsopen, "cgroup2", 0), root = -1;
+
+	if (fs < 0)
+		return -1;
+	if (!syscall(__NR_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		root = syscall(__NR_fsmount, fs, 0, 0);
+	close(fs);
+	return root;
+}
+
+/* The process has gone, but its cgroup may not have noticed it yet. */
+static int remove_cgroup(void *arg)
+{
+	FIXTURE_DATA(cpuset) *self = arg;
+	int tries = 0;
+
+	while (rmdir(self->dir) && errno != ENOENT) {
+		if (errno != EBUSY || ++tries == RMDIR_TRIES)
+			return -errno;
+		usleep(RMDIR_USEC);
+	}
+	return self->was_enabled ? 0 :
+		write_cgroup(self->root, "cgroup.subtree_control", "-cpuset");
+}
+
+/* Puts this process into a cgroup of its own. Returns what is missing. */
+static const char *enter_cgroup(struct __test_metadata *_metadata,
+				FIXTURE_DATA(cpuset) *self)
+{
+	int root = open_cgroups();
+
+	if (root < 0)
 		return "cannot mount cgroup2: needs root and CONFIG_CGROUPS";
+	snprintf(self->root, sizeof(self->root), "/proc/self/fd/%d", root);
 	if (!file_has(self->root, "cgroup.controllers", "cpuset"))
 		return "cgroup2 has no cpusets: needs CONFIG_CPUSETS";
 	self->was_enabled = file_has(self->root, "cgroup.subtree_control",
 				     "cpuset");
-	if (write_cgroup(self->root, "cgroup.subtree_control", "+cpuset"))
-		return "cannot enable cpusets";
 	snprintf(self->dir, sizeof(self->dir), "%s/cpu_opv_test.%d", self->root,
 		 getpid());
+	restore_at_end(_metadata, remove_cgroup, self);
+	if (write_cgroup(self->root, "cgroup.subtree_control", "+cpuset"))
+		return "cannot enable cpusets";
 	if (mkdir(self->dir, 0755) || write_cgroup(self->dir, "cgroup.procs", "0"))
 		return "cannot enter a new cgroup";
 	return NULL;
-}
-
-/* As far as enter_cgroup() came. */
-static void leave_cgroup(FIXTURE_DATA(cpuset) *self)
-{
-	write_cgroup(self->root, "cgroup.procs", "0");
-	rmdir(self->dir);
-	if (!self->was_enabled)
-		write_cgroup(self->root, "cgroup.subtree_control", "-cpuset");
-	umount(self->root);
-	rmdir(self->root);
 }
 
 FIXTURE_SETUP(cpuset)
@@ -116,16 +142,15 @@ FIXTURE_SETUP(cpuset)
 	list_cpus(self->all, sizeof(self->all), -1);
 	list_cpus(self->others, sizeof(self->others), self->cpu);
 	self->add = op_add(&self->counter, 1, sizeof(self->counter));
-	missing = enter_cgroup(self);
-	if (missing) {
-		leave_cgroup(self);
+	wait_until_restored();
+	missing = enter_cgroup(_metadata, self);
+	if (missing)
 		SKIP(return, "%s", missing);
-	}
 }
 
-FIXTURE_TEARDOWN(cpuset)
+FIXTURE_TEARDOWN_PARENT(cpuset)
 {
-	leave_cgroup(self);
+	wait_until_restored();
 }
 
 static int set_cpus(FIXTURE_DATA(cpuset) *self, const char *list)

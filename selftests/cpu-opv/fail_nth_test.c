@@ -3,13 +3,15 @@
  * Each allocation that a call makes fails once: then nothing is done and the
  * error is ENOMEM, or the call finds another way. The next call is as ever.
  *
- * Needs fault injection: CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and
- * CONFIG_FAULT_INJECTION_DEBUG_FS.
+ * Needs root, debugfs and fault injection: CONFIG_FAILSLAB,
+ * CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAULT_INJECTION_DEBUG_FS. Changes which
+ * allocations of the machine can be made to fail, until it ends.
  */
 #include <stdio.h>
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+#include "restore.h"
 
 #define MAX_NTH		200	/* far more than a call allocates */
 #define DEBUGFS		"/sys/kernel/debug/"
@@ -18,15 +20,15 @@
  * By default allocations that may wait do not fail, nor single pages; and each
  * failure is told on the console with a trace.
  */
-static int let_all_fail(void)
-{
-	return write_file(DEBUGFS "failslab/ignore-gfp-wait", "N") ||
-	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") ||
-	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") ||
-	       write_file(DEBUGFS "fail_page_alloc/min-order", "0") ||
-	       write_file(DEBUGFS "failslab/verbose", "0") ||
-	       write_file(DEBUGFS "fail_page_alloc/verbose", "0");
-}
+static struct setting all_fail[] = {
+	{ DEBUGFS "failslab/ignore-gfp-wait", "N" },
+	{ DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N" },
+	{ DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N" },
+	{ DEBUGFS "fail_page_alloc/min-order", "0" },
+	{ DEBUGFS "failslab/verbose", "0" },
+	{ DEBUGFS "fail_page_alloc/verbose", "0" },
+	{},
+};
 
 FIXTURE(fail_nth)
 {
@@ -44,13 +46,13 @@ FIXTURE_SETUP(fail_nth)
 	if (self->cpu < 0)
 		SKIP(return, ONE_CPU);
 	self->fd = open("/proc/thread-self/fail-nth", O_RDWR);
-	if (self->fd < 0 || let_all_fail())
+	if (self->fd < 0 || change_settings(_metadata, all_fail))
 		SKIP(return, "needs fault injection, debugfs and root");
 }
 
-FIXTURE_TEARDOWN(fail_nth)
+FIXTURE_TEARDOWN_PARENT(fail_nth)
 {
-	close(self->fd);
+	wait_until_restored();
 }
 
 /* Has the nth allocation from here on fail; 0 has none fail. */

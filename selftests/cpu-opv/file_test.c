@@ -5,9 +5,9 @@
  * caches were dropped, and nothing that was stored to a private one.
  *
  * CPU_OPV_DIR is a directory of a file system on a disk, if there is one.
+ *
+ * With root it drops the caches of the whole machine, again and again.
  */
-#include <limits.h>
-#include <stdio.h>
 #include <sys/vfs.h>
 
 #include <linux/magic.h>
@@ -75,17 +75,12 @@ static bool is_of_disk(int fd)
 static int open_file(bool disk)
 {
 	const char *dir = getenv("CPU_OPV_DIR");
-	char path[PATH_MAX];
 	int fd;
 
 	if (!disk)
 		return syscall(__NR_memfd_create, "file", 0);
-	snprintf(path, sizeof(path), "%s/cpu_opv.XXXXXX", dir ?: ".");
-	fd = mkstemp(path);
-	if (fd < 0)
-		return -1;
-	unlink(path);
-	if (is_of_disk(fd))
+	fd = open(dir ?: ".", O_TMPFILE | O_RDWR, 0600);
+	if (fd < 0 || is_of_disk(fd))
 		return fd;
 	close(fd);
 	return -1;

@@ -6,6 +6,8 @@
  *
  * That the pages are in high memory is seen from /proc: their frames are not
  * below the first one of zone HighMem.
+ *
+ * Needs root for this. May use up all high memory for some seconds.
  */
 #include <pthread.h>
 #include <stdatomic.h>

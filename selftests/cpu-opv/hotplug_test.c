@@ -3,13 +3,15 @@
  * A storm of CPU hotplug while threads work by cpu_opv(2) on the counters and
  * lists of all CPUs, be these online or not: no increment and no node of a
  * list is lost, and none is there twice.
+ *
+ * Needs root. Takes CPUs offline, which are back when it ends.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "cpu_hotplug.h"
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+#include "cpu_hotplug.h"
 
 #define RUN_USEC	300000
 #define MIN_TURNS	8	/* of a CPU that comes or goes */
@@ -60,6 +62,7 @@ FIXTURE_SETUP(hotplug)
 
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
+	bring_back_at_end(_metadata);
 	if (nr_cpus() < 2)
 		SKIP(return, ONE_CPU);
 	self->nr_cpus = nr_cpus();
@@ -73,15 +76,9 @@ FIXTURE_SETUP(hotplug)
 		     strerror(-ret));
 }
 
-/* In the parent: the CPUs are to come back however the test ends. */
 FIXTURE_TEARDOWN_PARENT(hotplug)
 {
-	int cpu;
-
-	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (self->is_offline[cpu])
-			EXPECT_EQ(0, set_online(cpu, true));
-	}
+	wait_until_restored();
 }
 
 /* Mostly the CPU that comes or goes, so that the threads meet there. */

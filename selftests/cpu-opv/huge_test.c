@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* cpu_opv(2) on huge pages: transparent ones and those of hugetlbfs. */
+/*
+ * cpu_opv(2) on huge pages: transparent ones and those of hugetlbfs.
+ *
+ * Needs root for the latter, of which the machine has two more until it ends.
+ */
 #include <stdio.h>
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+#include "restore.h"
 
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
 #define THP_SIZE	"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
@@ -12,7 +17,6 @@ FIXTURE(huge)
 {
 	size_t size;		/* of a huge page */
 	unsigned char *pages;	/* two of them, never touched */
-	long reserved;		/* nr_hugepages before; -1: not changed */
 	int cpu;
 };
 
@@ -50,20 +54,16 @@ static long number_in(const char *path, const char *key)
 	return number;
 }
 
-static void reserve(long nr)
+/* Two more than there are. They may be there even if this cannot be done. */
+static void reserve(struct __test_metadata *_metadata)
 {
-	FILE *f = fopen(NR_HUGEPAGES, "w");
+	static struct setting settings[] = { { .path = NR_HUGEPAGES }, {} };
+	char text[32];
 
-	if (f) {
-		fprintf(f, "%ld\n", nr);
-		fclose(f);
-	}
-}
-
-static void restore(FIXTURE_DATA(huge) *self)
-{
-	if (self->reserved >= 0)
-		reserve(self->reserved);
+	wait_until_restored();
+	snprintf(text, sizeof(text), "%ld", number_in(NR_HUGEPAGES, "") + 2);
+	settings[0].text = text;
+	change_settings(_metadata, settings);
 }
 
 static void *map_hugetlb(size_t size)
@@ -91,7 +91,6 @@ FIXTURE_SETUP(huge)
 {
 	long size;
 
-	self->reserved = -1;
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
 	self->cpu = aim(nr_cpus() > 1);
@@ -106,22 +105,18 @@ FIXTURE_SETUP(huge)
 		SKIP(return, "huge pages of %ld MiB are too large", size >> 20);
 	self->size = size;
 	if (variant->hugetlb) {
-		self->reserved = number_in(NR_HUGEPAGES, "");
-		reserve(self->reserved + 2);
+		reserve(_metadata);
 		self->pages = map_hugetlb(size);
 	} else {
 		self->pages = map_transparent(size);
 	}
-	if (self->pages == MAP_FAILED) {
-		restore(self);
+	if (self->pages == MAP_FAILED)
 		SKIP(return, "needs 2 huge pages of %ld KiB", size >> 10);
-	}
 }
 
-FIXTURE_TEARDOWN(huge)
+FIXTURE_TEARDOWN_PARENT(huge)
 {
-	munmap(self->pages, 2 * self->size);
-	restore(self);
+	wait_until_restored();
 }
 
 /* Whether the kernel backed the touched pages with huge ones. */

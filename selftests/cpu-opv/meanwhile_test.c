@@ -7,6 +7,8 @@
  * The vector needs one page that is there, and then one that userfaultfd(2)
  * watches. Who serves the latter changes the former before, and so after the
  * call has pinned it: nothing is left to chance.
+ *
+ * Needs root, as userfaultfd(2) does for what the kernel accesses.
  */
 #include <poll.h>
 #include <pthread.h>

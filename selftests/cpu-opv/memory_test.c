@@ -3,6 +3,8 @@
  * Kinds of memory that cpu_opv(2) works on as the caller itself would: pages
  * that were never touched, that are shared after fork(2), that were remapped,
  * of files, of the program. And the special mappings that it refuses.
+ *
+ * Needs root to see page frame numbers and to map /dev/mem, which is only read.
  */
 #include <fcntl.h>
 #include <signal.h>

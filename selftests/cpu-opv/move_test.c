@@ -6,6 +6,9 @@
  * into huge pages and their split. None is lost, nothing stale is read.
  *
  * stale_test is about pages that are dropped with what they hold.
+ *
+ * Needs root for compaction, which is of all memory of the machine, and for
+ * same-page merging, for which it changes the settings of KSM until it ends.
  */
 #include <stdio.h>
 
@@ -13,6 +16,7 @@
 
 #include "kselftest_harness.h"
 #include "increments.h"
+#include "restore.h"
 
 #define RUN_USEC	200000
 #define MIN_TURNS	5	/* of the disturbance, on a slow machine */
@@ -42,7 +46,7 @@ FIXTURE_VARIANT(move)
 	/* Sets up page and other; returns why it cannot, or NULL. */
 	const char *(*prepare)(FIXTURE_DATA(move) *self);
 	int (*disturb)(FIXTURE_DATA(move) *self);	/* 0 or -errno */
-	void (*undo)(FIXTURE_DATA(move) *self);		/* prepare */
+	struct setting *settings;	/* of the machine, for this */
 	int plain;		/* what works without cpu_opv, at any moment */
 	int error;		/* that calls may return */
 	bool pause;		/* what is in use is not moved */
@@ -174,18 +178,21 @@ FIXTURE_VARIANT_ADD(move, compact)
 	.pause = true,
 };
 
+static struct setting ksm_settings[] = {
+	{ KSM "smart_scan", "0" },
+	{ KSM "sleep_millisecs", "0" },
+	{ KSM "run", "1" },
+	{},
+};
+
 static const char *prepare_merging(FIXTURE_DATA(move) *self)
 {
 	const char *reason = two_pages(self);
 
 	if (reason)
 		return reason;
-	write_file(KSM "smart_scan", "0");
-	if (write_file(KSM "sleep_millisecs", "0") ||
-	    write_file(KSM "run", "1"))
-		return "needs root and CONFIG_KSM";
 	return madvise(self->page, 2 * page_size(), MADV_MERGEABLE) ?
-		"needs MADV_MERGEABLE" : NULL;
+		"needs CONFIG_KSM" : NULL;
 }
 
 /* Both pages hold the same for so long that it may be found out. */
@@ -199,19 +206,11 @@ static int merge(FIXTURE_DATA(move) *self)
 	return 0;
 }
 
-static void stop_merging(FIXTURE_DATA(move) *self)
-{
-	write_file(KSM "run", "2");
-	write_file(KSM "run", "0");
-	write_file(KSM "sleep_millisecs", "20");
-	write_file(KSM "smart_scan", "1");
-}
-
 FIXTURE_VARIANT_ADD(move, merge)
 {
 	.prepare = prepare_merging,
 	.disturb = merge,
-	.undo = stop_merging,
+	.settings = ksm_settings,
 	.plain = PROT_READ | PROT_WRITE,
 };
 
@@ -289,12 +288,14 @@ FIXTURE_SETUP(move)
 	reason = variant->prepare(self);
 	if (reason)
 		SKIP(return, "%s", reason);
+	if (variant->settings && change_settings(_metadata, variant->settings))
+		SKIP(return, "needs root, to change %s",
+		     variant->settings->path);
 }
 
-FIXTURE_TEARDOWN(move)
+FIXTURE_TEARDOWN_PARENT(move)
 {
-	if (variant->undo)
-		variant->undo(self);
+	wait_until_restored();
 }
 
 static void turn(struct __test_metadata *_metadata, FIXTURE_DATA(move) *self,

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * cpu_opv(2) aimed at an offline CPU: the vector runs elsewhere, with the
- * callers for that CPU still excluding each other. Takes the last CPU offline.
+ * callers for that CPU still excluding each other.
+ *
+ * Needs root. Takes the last two CPUs offline, which are back when it ends.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "cpu_hotplug.h"
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+#include "cpu_hotplug.h"
 
 #define MAX_THREADS	8
 #define NR_CALLERS	32
@@ -17,7 +19,7 @@
 FIXTURE(offline)
 {
 	int cpu;
-	int other;		/* CPU that comes and goes as well, if any */
+	int other;		/* CPU that may come and go as well */
 	__u64 counter;
 	__u64 *page;
 	atomic_bool stop;
@@ -29,6 +31,7 @@ FIXTURE_SETUP(offline)
 
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
+	bring_back_at_end(_metadata);
 	if (nr_cpus() < 2)
 		SKIP(return, ONE_CPU);
 	self->page = map_pages(1);
@@ -40,12 +43,9 @@ FIXTURE_SETUP(offline)
 		     strerror(-ret));
 }
 
-/* In the parent: the CPU is to come back however the test ends. */
 FIXTURE_TEARDOWN_PARENT(offline)
 {
-	EXPECT_EQ(0, set_online(self->cpu, true));
-	if (self->other)
-		EXPECT_EQ(0, set_online(self->other, true));
+	wait_until_restored();
 }
 
 TEST_F(offline, runs)

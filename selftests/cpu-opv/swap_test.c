@@ -3,12 +3,16 @@
  * Increments by cpu_opv(2) while the counter goes to swap and comes back: to
  * what swap there is, or else to compressed memory. None is lost, nothing
  * stale is read.
+ *
+ * Needs root if there is no swap: then the machine has zram0 for it until the
+ * test ends.
  */
 #include <stdio.h>
 #include <sys/swap.h>
 
 #include "kselftest_harness.h"
 #include "increments.h"
+#include "restore.h"
 
 #define RUN_USEC	200000
 #define MIN_TURNS	5	/* of the disturbance, on a slow machine */
@@ -26,7 +30,6 @@ FIXTURE(swap)
 {
 	struct increments inc;
 	void *page;
-	bool is_ours;		/* the swap space */
 	unsigned long turns, gone;
 };
 
@@ -96,17 +99,23 @@ static bool there_is_swap(void)
 	return nr > 1;
 }
 
-static bool add_swap(void)
+static int remove_swap(void *arg)
+{
+	if (swapoff(ZRAM) && errno != EINVAL)
+		return -errno;
+	return write_file(ZRAM_RESET, "1");
+}
+
+/* Having a size, the device is nobody else's. */
+static bool add_swap(struct __test_metadata *_metadata)
 {
 	char size[32];
 
 	snprintf(size, sizeof(size), "%lu", ZRAM_BYTES);
 	if (write_file(ZRAM_SIZE, size))
 		return false;
-	if (make_swap(ZRAM) && !swapon(ZRAM, 0))
-		return true;
-	write_file(ZRAM_RESET, "1");
-	return false;
+	restore_at_end(_metadata, remove_swap, NULL);
+	return make_swap(ZRAM) && !swapon(ZRAM, 0);
 }
 
 FIXTURE_SETUP(swap)
@@ -116,19 +125,14 @@ FIXTURE_SETUP(swap)
 	self->page = mmap(NULL, variant->size,
 			  PROT_READ | PROT_WRITE, variant->map_flags, -1, 0);
 	ASSERT_TRUE(self->page != MAP_FAILED);
-	if (there_is_swap())
-		return;
-	if (!add_swap())
+	wait_until_restored();
+	if (!there_is_swap() && !add_swap(_metadata))
 		SKIP(return, "needs swap, or root, CONFIG_SWAP and CONFIG_ZRAM");
-	self->is_ours = true;
 }
 
-FIXTURE_TEARDOWN(swap)
+FIXTURE_TEARDOWN_PARENT(swap)
 {
-	if (self->is_ours) {
-		EXPECT_EQ(0, swapoff(ZRAM));
-		EXPECT_EQ(0, write_file(ZRAM_RESET, "1"));
-	}
+	wait_until_restored();
 }
 
 /* What is in use does not go, and what has to be written goes by and by. */

@@ -3,6 +3,8 @@
  * Who keeps track of which pages a program uses, for a snapshot or to migrate
  * it, finds what cpu_opv(2) did as if the program itself had loaded or stored:
  * soft-dirty pages, and userfaultfd(2) in its modes that only take notes.
+ *
+ * Needs root for the latter.
  */
 #include <linux/fs.h>
 

@@ -56,12 +56,11 @@ static inline int userfault_protect(int fd, const void *page, bool is_on)
 /* Tells which page somebody waits for: 0, or -errno, -EAGAIN if none is. */
 static inline int userfault_read(int fd, uintptr_t *page)
 {
-	struct uffd_msg msg;
+	struct uffd_msg msg = {};
+	ssize_t len = read(fd, &msg, sizeof(msg));
 
-	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
-		return -errno;
 	*page = msg.arg.pagefault.address & -page_size();
-	return 0;
+	return len == sizeof(msg) ? 0 : -errno;
 }
 
 static inline int userfault_copy(int fd, const void *dst, const void *src)

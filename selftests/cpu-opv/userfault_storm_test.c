@@ -3,6 +3,8 @@
  * Increments by cpu_opv(2) while the page with the counter is taken away and
  * given back through userfaultfd(2) all the time. Who needs it meanwhile waits,
  * as the caller itself would; no increment is lost, nothing stale is read.
+ *
+ * Needs root, as userfaultfd(2) does for what the kernel accesses.
  */
 #include "kselftest_harness.h"
 #include "increments.h"

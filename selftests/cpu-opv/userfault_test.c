@@ -3,6 +3,8 @@
  * Operands of cpu_opv(2) in memory that userfaultfd(2) watches: pages that are
  * missing or write-protected until another thread serves them, that are never
  * served, or that turn out to be bad.
+ *
+ * Needs root, as userfaultfd(2) does for what the kernel accesses.
  */
 #include <poll.h>
 #include <pthread.h>
