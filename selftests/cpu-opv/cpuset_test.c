@@ -10,7 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "cpu_opv_common.h"
+#include "cpu_hotplug.h"
 #include "kselftest_harness.h"
 
 #define RUN_USEC	200000
@@ -131,6 +131,29 @@ FIXTURE_TEARDOWN(cpuset)
 static int set_cpus(FIXTURE_DATA(cpuset) *self, const char *list)
 {
 	return write_cgroup(self->dir, "cpuset.cpus", list);
+}
+
+/* A cpuset loses a CPU that goes offline, and is to get it back. */
+TEST_F(cpuset, allows_what_is_offline)
+{
+	int ret;
+
+	ASSERT_EQ(0, set_cpus(self, self->all));
+	ret = set_online(self->cpu, false);
+	if (ret)
+		SKIP(return, "cannot take CPU %d offline: %s", self->cpu,
+		     strerror(-ret));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(0, cpu_opv(NULL, 0, self->cpu, 0));
+	/* It disturbs nobody either if it never had it. */
+	EXPECT_EQ(0, set_cpus(self, self->others));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(2, self->counter);
+	EXPECT_EQ(0, set_online(self->cpu, true));
+	EXPECT_EQ(-EINVAL, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(0, set_cpus(self, self->all));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(3, self->counter);
 }
 
 TEST_F(cpuset, allows_and_forbids)
