@@ -3,14 +3,11 @@
  * A call of cpu_opv(2) that waits for a page while the caller's CPUs change:
  * what it may do is what it may do when it goes on, not when it began.
  */
-#include <poll.h>
 #include <pthread.h>
 
 #include "cpu_hotplug.h"
 #include "kselftest_harness.h"
 #include "userfault.h"
-
-#define WAIT_MSEC	5000
 
 FIXTURE(affinity)
 {
@@ -69,13 +66,8 @@ FIXTURE_TEARDOWN_PARENT(affinity)
 static void begin(struct __test_metadata *_metadata,
 		  FIXTURE_DATA(affinity) *self)
 {
-	struct pollfd pollfd = { .fd = self->fd, .events = POLLIN };
-	uintptr_t page;
-
 	ASSERT_EQ(0, pthread_create(&self->caller, NULL, call, self));
-	ASSERT_EQ(1, poll(&pollfd, 1, WAIT_MSEC));
-	ASSERT_EQ(0, userfault_read(self->fd, &page));
-	ASSERT_EQ(addr_of(self->awaited), page);
+	ASSERT_EQ(0, userfault_await(self->fd, self->awaited));
 }
 
 static void finish(struct __test_metadata *_metadata,
