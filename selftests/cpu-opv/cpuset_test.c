@@ -16,7 +16,7 @@
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
-#include "restore.h"
+#include "cpu_hotplug.h"
 
 #define RUN_USEC	200000
 #define MIN_TURNS	5	/* on a slow machine */
@@ -156,6 +156,30 @@ FIXTURE_TEARDOWN_PARENT(cpuset)
 static int set_cpus(FIXTURE_DATA(cpuset) *self, const char *list)
 {
 	return write_cgroup(self->dir, "cpuset.cpus", list);
+}
+
+/* A cpuset loses a CPU that goes offline, and is to get it back. */
+TEST_F(cpuset, allows_what_is_offline)
+{
+	int ret;
+
+	ASSERT_EQ(0, set_cpus(self, self->all));
+	bring_back_at_end(_metadata);
+	ret = set_online(self->cpu, false);
+	if (ret)
+		SKIP(return, "cannot take CPU %d offline: %s", self->cpu,
+		     strerror(-ret));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(0, cpu_opv(NULL, 0, self->cpu, 0));
+	/* It disturbs nobody either if it never had it. */
+	EXPECT_EQ(0, set_cpus(self, self->others));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(2, self->counter);
+	EXPECT_EQ(0, set_online(self->cpu, true));
+	EXPECT_EQ(-EINVAL, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(0, set_cpus(self, self->all));
+	EXPECT_EQ(0, cpu_opv(&self->add, 1, self->cpu, 0));
+	EXPECT_EQ(3, self->counter);
 }
 
 TEST_F(cpuset, allows_and_forbids)

@@ -82,6 +82,16 @@ static void bad_len(struct call *c)
 	second(c)->len = CPU_OP_DATA_LEN_MAX + 1;
 }
 
+static void bad_reserved_byte(struct call *c)
+{
+	first(c)->u.__padding[CPU_OP_ARG_LEN_MAX - 1] = 1;
+}
+
+static void bad_expect_fault(struct call *c)
+{
+	second(c)->u.memcpy_op.expect_fault_src = 2;
+}
+
 static void bad_sum(struct call *c)
 {
 	first(c)->len = CPU_OP_DATA_LEN_MAX;
@@ -126,6 +136,8 @@ static const struct {
 	{ "half readable ops",	4, EFAULT, half_readable_ops },
 	{ "op",			5, EINVAL, bad_op },
 	{ "len",		5, EINVAL, bad_len },
+	{ "reserved byte",	5, EINVAL, bad_reserved_byte },
+	{ "expect_fault byte",	5, EINVAL, bad_expect_fault },
 	{ "sum of len",		5, EINVAL, bad_sum },
 	{ "outside, 1st op",	6, EFAULT, outside_first },
 	{ "outside, 2nd op",	6, EFAULT, outside_second },

@@ -126,9 +126,23 @@ static void store(const struct memory *m, __u64 to, void *from, __u32 len)
 	load_or_store(m, to, from, len, true);
 }
 
+/* The addresses or numbers, flags that are 0 or 1, and nothing else. */
+static bool are_valid_args(const struct cpu_op *op)
+{
+	const __u8 *arg = (const __u8 *)&op->u;
+	int at = 2 * sizeof(__u64);
+	int end_of_flags = at + (op_types[op->op].is_arithmetic ? 1 : 2);
+
+	for (; at < CPU_OP_ARG_LEN_MAX; at++) {
+		if (arg[at] > 1 || (arg[at] && at >= end_of_flags))
+			return false;
+	}
+	return true;
+}
+
 static bool is_valid_op(const struct cpu_op *op)
 {
-	if (op->op < 0 || op->op >= NR_CPU_OPS)
+	if (op->op < 0 || op->op >= NR_CPU_OPS || !are_valid_args(op))
 		return false;
 	if (op_types[op->op].is_arithmetic)
 		return op->len == 1 || op->len == 2 || op->len == 4 ||
@@ -204,7 +218,7 @@ static bool run_operation(const struct memory *m, const struct cpu_op *op)
 }
 
 /* The result of the call, or -errno. */
-static int model_cpu_opv(const struct memory *m, const cpu_set_t *allowed,
+static int model_cpu_opv(const struct memory *m, const cpu_set_t *targets,
 			 const struct call *call)
 {
 	struct cpu_op ops[CPU_OP_VEC_LEN_MAX];
@@ -217,7 +231,7 @@ static int model_cpu_opv(const struct memory *m, const cpu_set_t *allowed,
 	if (call->flags || nr < 0 || nr > CPU_OP_VEC_LEN_MAX)
 		return -EINVAL;
 	if (call->cpu < 0 || call->cpu >= CPU_SETSIZE ||
-	    !CPU_ISSET(call->cpu, allowed))
+	    !CPU_ISSET(call->cpu, targets))
 		return -EINVAL;
 	if (!is_accessible(m, call->ops, nr * sizeof(*ops), false))
 		return -EFAULT;

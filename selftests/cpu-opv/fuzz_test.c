@@ -6,8 +6,10 @@
  * A vector depends on its seed alone. One that fails is made smaller as long
  * as it still fails, and printed. CPU_OPV_SEED=SEED runs and prints one vector.
  */
+#include "cpu_opv_common.h"
 #include "fuzz_vector.h"
 #include "kselftest_harness.h"
+#include "cpu_hotplug.h"
 
 #define RUN_USEC	2000000
 #define MIN_VECTORS	1000	/* on a slow machine */
@@ -16,7 +18,7 @@
 FIXTURE(fuzz)
 {
 	struct memory m;
-	cpu_set_t allowed;
+	cpu_set_t targets;	/* CPUs that may be named */
 };
 
 struct outcome {
@@ -33,19 +35,19 @@ FIXTURE_SETUP(fuzz)
 {
 	const char *missing = make_memory(&self->m);
 	int last = nth_cpu(nr_cpus() - 1);
+	cpu_set_t allowed, offline = cpus_offline();
 
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
 	if (missing)
 		SKIP(return, "%s", missing);
 	/* The caller may not run on the last CPU, if there are several. */
-	ASSERT_EQ(0, sched_getaffinity(0, sizeof(self->allowed),
-				       &self->allowed));
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(allowed), &allowed));
 	if (nr_cpus() > 2)
-		CPU_CLR(last, &self->allowed);
+		CPU_CLR(last, &allowed);
 	ASSERT_EQ(0, pin_to(nth_cpu(0)));
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(self->allowed),
-				       &self->allowed));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(allowed), &allowed));
+	CPU_OR(&self->targets, &allowed, &offline);
 }
 
 FIXTURE_TEARDOWN(fuzz)
@@ -110,7 +112,7 @@ static struct outcome run(FIXTURE_DATA(fuzz) *self, struct vector *v)
 	prepare(&self->m, v);
 	outcome.ret = cpu_opv((void *)(uintptr_t)call->ops, call->cpuopcnt,
 			      call->cpu, call->flags);
-	outcome.expected = model_cpu_opv(&self->m, &self->allowed, call);
+	outcome.expected = model_cpu_opv(&self->m, &self->targets, call);
 	outcome.difference = find_difference(&self->m);
 	return outcome;
 }
@@ -312,7 +314,7 @@ TEST_F_TIMEOUT(fuzz, does_as_the_model, RUN_TIMEOUT)
 		if (!nr || seed % VECTORS_PER_LAYOUT == 0)
 			ASSERT_EQ(0, map_layout(&self->m,
 						seed / VECTORS_PER_LAYOUT));
-		make_vector(&self->m, &self->allowed, seed, &v);
+		make_vector(&self->m, &self->targets, seed, &v);
 		outcome = run(self, &v);
 		if (one || is_wrong(&outcome)) {
 			print_vector(&self->m, &v);

@@ -154,9 +154,11 @@ static __s64 make_count(struct rng *rng)
 	}
 }
 
-static __u8 make_expect_fault(struct rng *rng)
+static __u8 make_expect_fault(struct maker *mk)
 {
-	return one_in(rng, 3) ? 1 << below(rng, 8) : 0;
+	if (spoil(mk, 64))
+		return random_number(&mk->rng);
+	return one_in(&mk->rng, 3);
 }
 
 static void make_odd_byte(struct maker *mk, struct vector *v, __u64 addr,
@@ -179,8 +181,12 @@ static void make_op(struct maker *mk, struct vector *v, struct cpu_op *op)
 	type = &op_types[op->op];
 	op->len = make_len(mk, type->is_arithmetic);
 	op->u.memcpy_op.dst = make_address(mk, op->len, type->writes_first, 0);
-	op->u.memcpy_op.expect_fault_dst = make_expect_fault(rng);
-	op->u.memcpy_op.expect_fault_src = make_expect_fault(rng);
+	op->u.memcpy_op.expect_fault_dst = make_expect_fault(mk);
+	if (!type->is_arithmetic || spoil(mk, 64))
+		op->u.memcpy_op.expect_fault_src = make_expect_fault(mk);
+	if (spoil(mk, 64))
+		op->u.__padding[CPU_OP_ARG_LEN_MAX - 1 - below(rng, 6)] =
+			random_number(rng);
 	if (type->is_arithmetic) {
 		op->u.arithmetic_op.count = make_count(rng);
 	} else {
@@ -210,23 +216,23 @@ static __u64 make_ops_address(struct maker *mk)
 	return end - size - below(&mk->rng, mk->m->page_size - size + 1);
 }
 
-static int random_cpu(struct rng *rng, const cpu_set_t *allowed)
+static int random_cpu(struct rng *rng, const cpu_set_t *targets)
 {
-	int cpu = 0, nth = below(rng, CPU_COUNT(allowed));
+	int cpu = 0, nth = below(rng, CPU_COUNT(targets));
 
 	for (;; cpu++) {
-		if (CPU_ISSET(cpu, allowed) && !nth--)
+		if (CPU_ISSET(cpu, targets) && !nth--)
 			return cpu;
 	}
 }
 
 /* Mostly the first CPU: calls to others take longer. */
-static int make_cpu(struct maker *mk, const cpu_set_t *allowed)
+static int make_cpu(struct maker *mk, const cpu_set_t *targets)
 {
 	if (spoil(mk, 32))
 		return one_in(&mk->rng, 2) ? (int)random_number(&mk->rng) :
 			(int)below(&mk->rng, 8);
-	return one_in(&mk->rng, 16) ? random_cpu(&mk->rng, allowed) :
+	return one_in(&mk->rng, 16) ? random_cpu(&mk->rng, targets) :
 		nth_cpu(0);
 }
 
@@ -238,7 +244,7 @@ static int make_flags(struct maker *mk)
 	return 0;
 }
 
-static void make_vector(const struct memory *m, const cpu_set_t *allowed,
+static void make_vector(const struct memory *m, const cpu_set_t *targets,
 			__u64 seed, struct vector *v)
 {
 	struct maker mk = {
@@ -260,7 +266,7 @@ static void make_vector(const struct memory *m, const cpu_set_t *allowed,
 	v->call.ops = make_ops_address(&mk);
 	v->call.cpuopcnt = spoil(&mk, 32) ? (int)random_number(&mk.rng) :
 		v->nr_ops;
-	v->call.cpu = make_cpu(&mk, allowed);
+	v->call.cpu = make_cpu(&mk, targets);
 	v->call.flags = make_flags(&mk);
 }
 

@@ -62,6 +62,7 @@ FIXTURE_SETUP(hotplug)
 
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
+	wait_until_restored();
 	bring_back_at_end(_metadata);
 	if (nr_cpus() < 2)
 		SKIP(return, ONE_CPU);

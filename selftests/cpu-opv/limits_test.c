@@ -279,4 +279,44 @@ TEST_F(limits, sixteen_pages)
 	}
 }
 
+/* What is unused of the arguments, which begin with the addresses. */
+static size_t first_reserved(int type)
+{
+	return type == CPU_ADD_OP || type == CPU_ADD_RELEASE_OP ?
+		offsetof(struct cpu_op, u.arithmetic_op.expect_fault_p) + 1 :
+		offsetof(struct cpu_op, u.memcpy_op.expect_fault_src) + 1;
+}
+
+/* What comes after them is 0, or an expect_fault byte of 1. */
+TEST_F(limits, bytes_after_the_addresses)
+{
+	static const unsigned char values[] = { 0, 1, 2, 0x80, 0xff };
+	const size_t begin = offsetof(struct cpu_op, u.compare_op.b) + 8;
+	unsigned char *ran = self->a + 16;
+	size_t at, i;
+	int type;
+
+	for (type = 0; type < NR_CPU_OPS; type++) {
+		for (at = begin; at < sizeof(struct cpu_op); at++) {
+			for (i = 0; i < ARRAY_SIZE(values); i++) {
+				struct cpu_op ops[] = {
+					op_add(ran, 1, 1),
+					op_compare(type, self->a, self->b, 8),
+				};
+				bool good = values[i] <= (at < first_reserved(type));
+				/* What is equal stops this one. */
+				int result = type == CPU_COMPARE_NE_OP ? 2 : 0;
+
+				*ran = 0;
+				((unsigned char *)&ops[1])[at] = values[i];
+				ASSERT_EQ(good ? result : -EINVAL,
+					  cpu_opv(ops, 2, self->cpu, 0))
+					TH_LOG("op %d, byte %zu is %d", type,
+					       at, values[i]);
+				ASSERT_EQ(good, *ran);
+			}
+		}
+	}
+}
+
 TEST_HARNESS_MAIN

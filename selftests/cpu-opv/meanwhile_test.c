@@ -10,7 +10,6 @@
  *
  * Needs root, as userfaultfd(2) does for what the kernel accesses.
  */
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -23,7 +22,6 @@
 #define AFTER		20
 #define SERVED		30	/* in the other one */
 #define TIMEOUT_SEC	15	/* on a slow machine */
-#define WAIT_MSEC	5000
 
 FIXTURE(meanwhile)
 {
@@ -245,18 +243,6 @@ FIXTURE_VARIANT_ADD(meanwhile, read_write_protected)
 	.value = BEFORE,
 };
 
-/* Returns once somebody waits for the page. */
-static int wait_for_fault(int fd, const void *page)
-{
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-	uintptr_t awaited;
-
-	if (poll(&pollfd, 1, WAIT_MSEC) <= 0)
-		return -ETIMEDOUT;
-	return userfault_read(fd, &awaited) ?:
-	       (awaited == addr_of(page) ? 0 : -EFAULT);
-}
-
 static int give(FIXTURE_DATA(meanwhile) *self, const void *page)
 {
 	return userfault_copy(self->fd, page, self->content);
@@ -266,11 +252,11 @@ static void *change_and_serve(void *arg)
 {
 	FIXTURE_DATA(meanwhile) *self = arg;
 
-	self->error = wait_for_fault(self->fd, self->awaited) ?:
+	self->error = userfault_await(self->fd, self->awaited) ?:
 		      self->change(self) ?:
 		      give(self, self->awaited);
 	if (self->waits && !self->error)
-		self->error = wait_for_fault(self->page_fd, self->page) ?:
+		self->error = userfault_await(self->page_fd, self->page) ?:
 			      self->protect(self->page_fd, self->page, false);
 	return NULL;
 }
@@ -421,18 +407,18 @@ static void *forbid_and_allow(void *arg)
 	FIXTURE_DATA(meanwhile) *m = arg;
 
 	/* The first look: the second page cannot be accessed. */
-	m->error = wait_for_fault(m->fd, m->awaited) ?:
+	m->error = userfault_await(m->fd, m->awaited) ?:
 		   give(m, m->awaited) ?:
-		   wait_for_fault(m->fd, m->page);
+		   userfault_await(m->fd, m->page);
 	if (!m->error && madvise(m->awaited, m->size, MADV_DONTNEED))
 		m->error = -errno;
 	/* The second one begins with the first page, which is gone. */
 	m->error = m->error ?:
 		   forbid_and_wake(m) ?:
-		   wait_for_fault(m->fd, m->awaited) ?:
+		   userfault_await(m->fd, m->awaited) ?:
 		   allow(m) ?:
 		   give(m, m->awaited) ?:
-		   wait_for_fault(m->fd, m->page) ?:
+		   userfault_await(m->fd, m->page) ?:
 		   give(m, m->page);
 	return NULL;
 }

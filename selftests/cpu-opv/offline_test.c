@@ -19,7 +19,6 @@
 FIXTURE(offline)
 {
 	int cpu;
-	int other;		/* CPU that may come and go as well */
 	__u64 counter;
 	__u64 *page;
 	atomic_bool stop;
@@ -31,6 +30,7 @@ FIXTURE_SETUP(offline)
 
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
+	wait_until_restored();
 	bring_back_at_end(_metadata);
 	if (nr_cpus() < 2)
 		SKIP(return, ONE_CPU);
@@ -91,11 +91,19 @@ TEST_F(offline, fails)
 	EXPECT_EQ(0, self->counter);
 }
 
-/* Still by the mask, of which an offline CPU is no part for a pinned thread. */
-TEST_F(offline, not_allowed)
+/* It disturbs nobody there, so that any thread may. */
+TEST_F(offline, not_in_the_mask)
 {
+	struct cpu_op add = op_add(&self->counter, 1, sizeof(self->counter));
+
 	ASSERT_EQ(0, pin_to(nth_cpu(0)));
+	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
+	EXPECT_EQ(1, self->counter);
+	EXPECT_EQ(0, cpu_opv(NULL, 0, self->cpu, 0));
+	ASSERT_EQ(0, set_online(self->cpu, true));
+	EXPECT_EQ(-EINVAL, cpu_opv(&add, 1, self->cpu, 0));
 	EXPECT_EQ(-EINVAL, cpu_opv(NULL, 0, self->cpu, 0));
+	EXPECT_EQ(1, self->counter);
 }
 
 struct worker {
@@ -237,92 +245,28 @@ TEST_F_TIMEOUT(offline, is_over_once_the_cpu_is_back, RUN_TIMEOUT)
 	TH_LOG_OPERATIONS(watch.looks);
 }
 
-/* While another CPU comes or goes, a call for one that is offline waits. */
-struct waiting {
-	FIXTURE_DATA(offline) *self;
-	int stat;			/* /proc/PID/task/TID/stat of the caller */
-	atomic_ulong call;		/* number of the call that is under way */
-	atomic_ulong changed_in;	/* the last call that waited meanwhile */
-	atomic_ulong turn;		/* what that one has to find */
-};
-
-static bool is_waiting(struct waiting *w)
+/* CPUs that the kernel has not started: booted with maxcpus=, for example. */
+TEST(never_online)
 {
-	char text[128] = "";
-	const char *state;
+	cpu_set_t set = cpus_offline();
+	__u64 counter = 0, expected = 0;
+	struct cpu_op add = op_add(&counter, 1, sizeof(counter));
+	int cpu;
 
-	if (pread(w->stat, text, sizeof(text) - 1, 0) < 0)
-		return false;
-	state = strrchr(text, ')');
-	return state && !strncmp(state, ") D", 3);
-}
-
-static void *change_page(void *arg)
-{
-	struct waiting *w = arg;
-	__u64 *page = w->self->page, turn = 0;
-
-	while (!w->self->stop) {
-		unsigned long call = w->call;
-
-		/* Once for a call, as it may find the page without content. */
-		if (call == w->changed_in || !is_waiting(w) ||
-		    madvise(page, page_size(), MADV_DONTNEED))
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	if (!CPU_COUNT(&set))
+		SKIP(return, "needs a CPU that is possible and not online");
+	ASSERT_EQ(0, pin_to(nth_cpu(0)));
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &set))
 			continue;
-		*page = ++turn;
-		if (is_waiting(w) && call == w->call) {
-			w->turn = turn;
-			w->changed_in = call;
-		}
+		EXPECT_EQ(0, cpu_opv(NULL, 0, cpu, 0))
+			TH_LOG("CPU %d", cpu);
+		EXPECT_EQ(0, cpu_opv(&add, 1, cpu, 0))
+			TH_LOG("CPU %d", cpu);
+		EXPECT_EQ(++expected, counter);
 	}
-	return NULL;
-}
-
-static void *keep_toggling(void *arg)
-{
-	FIXTURE_DATA(offline) *self = arg;
-	bool online = false;
-
-	while (!self->stop) {
-		online = !online;
-		set_online(self->other, online);
-	}
-	return NULL;
-}
-
-TEST_F_TIMEOUT(offline, finds_page_that_changed_while_waiting, RUN_TIMEOUT)
-{
-	long long end = now_usec() + run_usec(RUN_USEC);
-	struct waiting w = { .self = self };
-	unsigned long nr_changed = 0, wrong = 0;
-	pthread_t toggler, changer;
-	__u64 seen;
-	struct cpu_op load = op_copy(&seen, self->page, sizeof(seen));
-	char path[64];
-
-	if (nr_cpus() < 2)
-		SKIP(return, "needs three CPUs that this thread may run on");
-	self->other = nth_cpu(nr_cpus() - 1);
-	if (set_online(self->other, false))
-		SKIP(return, "cannot take CPU %d offline", self->other);
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", gettid());
-	w.stat = open(path, O_RDONLY);
-	ASSERT_LE(0, w.stat);
-	ASSERT_EQ(0, pthread_create(&toggler, NULL, keep_toggling, self));
-	ASSERT_EQ(0, pthread_create(&changer, NULL, change_page, &w));
-	while (now_usec() < end || !nr_changed) {
-		w.call++;
-		ASSERT_EQ(0, cpu_opv(&load, 1, self->cpu, 0));
-		if (w.changed_in != w.call)
-			continue;
-		nr_changed++;
-		wrong += seen < w.turn;
-	}
-	self->stop = true;
-	ASSERT_EQ(0, pthread_join(toggler, NULL));
-	ASSERT_EQ(0, pthread_join(changer, NULL));
-	EXPECT_EQ(0, wrong);
-	TH_LOG_OPERATIONS(nr_changed);
 }
 
 TEST_HARNESS_MAIN

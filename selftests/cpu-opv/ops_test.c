@@ -414,27 +414,4 @@ TEST_F(ops, array_as_operand)
 	EXPECT_EQ(1, *self->b);
 }
 
-/* Bytes that an operation has no field at may hold anything. */
-TEST_F(ops, padding)
-{
-	struct cpu_op ops[3];
-
-	memset(ops, 0xa5, sizeof(ops));
-	ops[0].op = CPU_ADD_OP;
-	ops[0].len = 1;
-	ops[0].u.arithmetic_op.p = addr_of(self->a);
-	ops[0].u.arithmetic_op.count = 1;
-	ops[1].op = CPU_MEMCPY_OP;
-	ops[1].len = 1;
-	ops[1].u.memcpy_op.dst = addr_of(self->b);
-	ops[1].u.memcpy_op.src = addr_of(self->a);
-	ops[2].op = CPU_COMPARE_EQ_OP;
-	ops[2].len = 1;
-	ops[2].u.compare_op.a = addr_of(self->a);
-	ops[2].u.compare_op.b = addr_of(self->b);
-	EXPECT_EQ(0, cpu_opv(ops, 3, self->cpu, 0));
-	EXPECT_EQ(1, *self->a);
-	EXPECT_EQ(1, *self->b);
-}
-
 TEST_HARNESS_MAIN

@@ -29,6 +29,7 @@ FIXTURE(message)
 	int reader_cpu;
 	pthread_t reader;
 	int nr_flags;
+	bool after;		/* the release, the flag is stored */
 	atomic_bool stop;
 	atomic_int is_ready;
 	unsigned long changes;	/* of the flag that the reader saw */
@@ -38,7 +39,7 @@ FIXTURE(message)
 FIXTURE_VARIANT(message)
 {
 	int release_op;
-	int nr_flags;		/* so many words are stored by it */
+	int nr_flags;		/* so many words are stored by it; 0: after it */
 };
 
 FIXTURE_VARIANT_ADD(message, memcpy_release)
@@ -51,6 +52,13 @@ FIXTURE_VARIANT_ADD(message, memcpy_release_of_more)
 {
 	.release_op = CPU_MEMCPY_RELEASE_OP,
 	.nr_flags = NR_FLAGS,
+};
+
+/* Which orders what comes before it and after it. */
+FIXTURE_VARIANT_ADD(message, memcpy_release_of_nothing)
+{
+	.release_op = CPU_MEMCPY_RELEASE_OP,
+	.nr_flags = 0,
 };
 
 FIXTURE_VARIANT_ADD(message, add_release)
@@ -96,7 +104,8 @@ FIXTURE_SETUP(message)
 	self->data = (void *)pages;
 	self->flags = (void *)(pages + page_size() + 256);
 	self->answer = (void *)(pages + 2 * page_size() + 512);
-	self->nr_flags = variant->nr_flags;
+	self->nr_flags = variant->nr_flags ?: 1;
+	self->after = !variant->nr_flags;
 	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_messages, self));
 	while (!self->is_ready)
 		sched_yield();
@@ -118,16 +127,17 @@ static unsigned long send(struct __test_metadata *_metadata,
 		release_op == CPU_ADD_RELEASE_OP ?
 			op_arithmetic(release_op, self->flags, 1,
 				      sizeof(next[0])) :
-			op_memcpy(release_op, self->flags, next,
-				  self->nr_flags * sizeof(next[0])),
+			op_memcpy(release_op, self->flags, next, self->after ?
+				  0 : self->nr_flags * sizeof(next[0])),
+		op_copy(self->flags, next, sizeof(next[0])),
 	};
-	int n;
+	int n, nr = self->after ? 4 : 3;
 
 	for (number = 1; (now_usec() < end || number <= MIN_CALLS) &&
 	     !self->error; number++) {
 		for (n = 0; n < NR_FLAGS; n++)
 			next[n] = number;
-		ASSERT_EQ(0, cpu_opv(ops, 3, cpu, 0));
+		ASSERT_EQ(0, cpu_opv(ops, nr, cpu, 0));
 		ASSERT_LT(answer, number)
 			TH_LOG("read what was written after the flag was seen");
 	}

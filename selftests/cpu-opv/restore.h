@@ -17,25 +17,26 @@
 
 #include "cpu_opv_common.h"
 
-/* Something is not as it was: shared by all processes of the program. */
-static atomic_bool *is_changed;
+/* So much is not as it was: shared by all processes of the program. */
+static atomic_int *nr_changed;
 
-static void __attribute__((constructor)) map_is_changed(void)
+static void __attribute__((constructor)) map_nr_changed(void)
 {
-	is_changed = mmap(NULL, sizeof(*is_changed), PROT_READ | PROT_WRITE,
+	nr_changed = mmap(NULL, sizeof(*nr_changed), PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 /* Of this test, in the parent, or of one before, that may have been killed. */
 static inline void wait_until_restored(void)
 {
-	while (*is_changed)
+	while (*nr_changed)
 		usleep(1000);
 }
 
 /*
  * Has restore(arg) called when this process is gone. It returns 0 or -errno,
- * which fails the test.
+ * which fails the test. What was changed last is restored first, as its process
+ * still has the pipes of those before.
  */
 static inline void restore_at_end(struct __test_metadata *_metadata,
 				  int (*restore)(void *arg), void *arg)
@@ -48,7 +49,7 @@ static inline void restore_at_end(struct __test_metadata *_metadata,
 	pid = fork();
 	if (pid) {
 		ASSERT_LT(0, pid);
-		*is_changed = true;
+		++*nr_changed;
 		close(ends[0]);
 		return;
 	}
@@ -57,7 +58,7 @@ static inline void restore_at_end(struct __test_metadata *_metadata,
 	close(ends[1]);
 	EXPECT_EQ(0, read(ends[0], &none, sizeof(none)));
 	EXPECT_EQ(0, restore(arg));
-	*is_changed = false;
+	--*nr_changed;
 	_exit(0);
 }
 

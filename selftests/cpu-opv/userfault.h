@@ -4,6 +4,7 @@
 #define CPU_OPV_USERFAULT_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <linux/userfaultfd.h>
@@ -11,6 +12,8 @@
 #include "cpu_opv_common.h"
 
 #define USERFAULT_ABSENT	"needs CONFIG_USERFAULTFD with this mode, and root"
+
+#define USERFAULT_MSEC		5000	/* for what is to happen at once */
 
 /* Watches nr pages; returns the descriptor, or -1 if this cannot be had. */
 static inline int userfault_watch(const void *p, size_t nr, __u64 mode,
@@ -61,6 +64,18 @@ static inline int userfault_read(int fd, uintptr_t *page)
 
 	*page = msg.arg.pagefault.address & -page_size();
 	return len == sizeof(msg) ? 0 : -errno;
+}
+
+/* Returns once somebody waits for the page. */
+static inline int userfault_await(int fd, const void *page)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+	uintptr_t awaited = 0;
+
+	if (poll(&pollfd, 1, USERFAULT_MSEC) <= 0)
+		return -ETIMEDOUT;
+	return userfault_read(fd, &awaited) ?:
+	       (awaited == addr_of(page) ? 0 : -EFAULT);
 }
 
 static inline int userfault_copy(int fd, const void *dst, const void *src)

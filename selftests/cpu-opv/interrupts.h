@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What /proc/interrupts says of a CPU, and a thread that keeps that busy. */
+#ifndef CPU_OPV_INTERRUPTS_H
+#define CPU_OPV_INTERRUPTS_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "cpu_opv_common.h"
+
+#define NO_CALL_INTERRUPTS \
+	"/proc/interrupts has no row of function call interrupts"
+
+/* The column of a CPU, from the row of their names; -1 if there is none. */
+static inline int column_of(const char *names, int cpu)
+{
+	int column = 0, length, name;
+
+	while (sscanf(names, " CPU%d%n", &name, &length) == 1) {
+		if (name == cpu)
+			return column;
+		names += length;
+		column++;
+	}
+	return -1;
+}
+
+/* A row has a name, a number for each CPU, and what it is. */
+static inline long number_of_row(const char *row, int column)
+{
+	char *at = strchr(row, ':');
+	long number = 0;
+
+	for (at = at ? at + 1 : NULL; at && column >= 0; column--)
+		number = strtol(at, &at, 10);
+	return number;
+}
+
+/*
+ * The interrupts of a CPU that run a function for another one, or tell it to
+ * look what to run. -1 if that is not told.
+ */
+static inline long nr_ipis(int cpu, bool calls_only)
+{
+	FILE *f = fopen("/proc/interrupts", "r");
+	int column = -1, nr_rows = 0;
+	char row[4096];
+	long sum = 0;
+
+	if (f && fgets(row, sizeof(row), f))
+		column = column_of(row, cpu);
+	while (f && column >= 0 && fgets(row, sizeof(row), f)) {
+		bool is_call = strstr(row, "unction call interrupts");
+
+		nr_rows += is_call;
+		if (is_call || (!calls_only &&
+				strstr(row, "escheduling interrupts")))
+			sum += number_of_row(row, column);
+	}
+	if (f)
+		fclose(f);
+	return nr_rows ? sum : -1;
+}
+
+/* A thread that does nothing else but count, on a CPU of its own. */
+struct spinner {
+	int cpu;
+	atomic_ulong turns;
+	atomic_bool stop;
+	pthread_t thread;
+};
+
+static inline void *spin(void *arg)
+{
+	struct spinner *spinner = arg;
+	unsigned long turns;
+
+	if (pin_to(spinner->cpu))
+		return NULL;
+	for (turns = 1; !spinner->stop; turns++)
+		atomic_store_explicit(&spinner->turns, turns,
+				      memory_order_relaxed);
+	return NULL;
+}
+
+/* Returns once it spins; 0, or an error number. */
+static inline int start_spinner(struct spinner *spinner, int cpu)
+{
+	int error;
+
+	spinner->cpu = cpu;
+	spinner->stop = false;
+	spinner->turns = 0;
+	error = pthread_create(&spinner->thread, NULL, spin, spinner);
+	while (!error && !spinner->turns)
+		sched_yield();
+	return error;
+}
+
+static inline void stop_spinner(struct spinner *spinner)
+{
+	spinner->stop = true;
+	pthread_join(spinner->thread, NULL);
+}
+
+#endif /* CPU_OPV_INTERRUPTS_H */

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What cpu_opv(2) costs the CPU that it is aimed at: nothing if the caller is
+ * there, or if it is idle, which it is left to be; one interrupt if it runs
+ * something, be it of this process or another one.
+ */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "interrupts.h"
+#include "kselftest_harness.h"
+#include "stats.h"
+
+#define NR_CALLS	1000
+#define NR_STRAYS	(NR_CALLS / 10)	/* that have other reasons */
+#define SETTLE_USEC	100000
+#define SCHED_DEBUG	"/sys/kernel/debug/sched/debug"
+#define SWITCHES	" .nr_switches : %ld"
+
+FIXTURE(interrupts)
+{
+	__u64 counter;
+	int cpu;		/* the target */
+	long ipis, calls, switches;	/* of the target, before */
+	struct stats stats;
+};
+
+FIXTURE_SETUP(interrupts)
+{
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	if (nr_cpus() < 2)
+		SKIP(return, ONE_CPU);
+	if (nr_ipis(nth_cpu(0), true) < 0)
+		SKIP(return, NO_CALL_INTERRUPTS);
+	self->cpu = nth_cpu(nr_cpus() - 1);
+}
+
+FIXTURE_TEARDOWN(interrupts)
+{
+}
+
+/* How often the CPU has changed tasks, or -1 if that is not told. */
+static long nr_switches(int cpu)
+{
+	FILE *f = fopen(SCHED_DEBUG, "r");
+	int of = -1;
+	long nr = -1;
+	char line[256];
+
+	while (f && nr < 0 && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "cpu#%d", &of) != 1 && of == cpu &&
+		    sscanf(line, SWITCHES, &nr) == 1)
+			break;
+	}
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+/* The caller stays away from the target, or there. */
+static void settle(struct __test_metadata *_metadata,
+		   FIXTURE_DATA(interrupts) *self, int cpu)
+{
+	cpu_set_t allowed;
+
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(allowed), &allowed));
+	ASSERT_EQ(0, pin_to(cpu));
+	usleep(SETTLE_USEC);
+	if (cpu != self->cpu)
+		ASSERT_EQ(0, sched_setaffinity(0, sizeof(allowed), &allowed));
+	self->stats = read_stats();
+	self->switches = nr_switches(self->cpu);
+	self->ipis = nr_ipis(self->cpu, false);
+	self->calls = nr_ipis(self->cpu, true);
+}
+
+static void call(struct __test_metadata *_metadata,
+		 FIXTURE_DATA(interrupts) *self)
+{
+	struct cpu_op add = op_add(&self->counter, 1, sizeof(self->counter));
+	int i;
+
+	for (i = 0; i < NR_CALLS; i++)
+		ASSERT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
+	self->calls = nr_ipis(self->cpu, true) - self->calls;
+	self->ipis = nr_ipis(self->cpu, false) - self->ipis;
+	self->switches = nr_switches(self->cpu) - self->switches;
+	self->stats = stats_since(&self->stats);
+	EXPECT_EQ(NR_CALLS, self->counter);
+	TH_LOG("%ld interrupts, %ld of them calls; %ld switches of tasks",
+	       self->ipis, self->calls, self->switches);
+}
+
+/* That it was so in each call, where the kernel counts them. */
+static void expect_way(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(interrupts) *self, const char *way)
+{
+	if (self->stats.nr)
+		EXPECT_LE(NR_CALLS - NR_STRAYS, stat_of(&self->stats, way))
+			TH_LOG("%s", way);
+}
+
+TEST_F(interrupts, none_on_own_cpu)
+{
+	settle(_metadata, self, self->cpu);
+	call(_metadata, self);
+	EXPECT_GE(NR_STRAYS, self->ipis);
+	expect_way(_metadata, self, "own");
+}
+
+TEST_F(interrupts, none_of_idle_cpu)
+{
+	settle(_metadata, self, nth_cpu(0));
+	call(_metadata, self);
+	EXPECT_GE(NR_STRAYS, self->ipis);
+	EXPECT_GE(NR_STRAYS, self->switches);
+	expect_way(_metadata, self, "idle");
+}
+
+static void expect_one_each(struct __test_metadata *_metadata,
+			    FIXTURE_DATA(interrupts) *self)
+{
+	settle(_metadata, self, nth_cpu(0));
+	call(_metadata, self);
+	EXPECT_LE(NR_CALLS, self->calls);
+	EXPECT_GE(NR_CALLS + NR_STRAYS, self->calls);
+	expect_way(_metadata, self, "busy");
+}
+
+TEST_F(interrupts, one_of_busy_cpu)
+{
+	struct spinner spinner;
+
+	ASSERT_EQ(0, start_spinner(&spinner, self->cpu));
+	expect_one_each(_metadata, self);
+	stop_spinner(&spinner);
+}
+
+TEST_F(interrupts, one_of_cpu_busy_with_another_process)
+{
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		pin_to(self->cpu);
+		for (;;)
+			;
+	}
+	expect_one_each(_metadata, self);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	if (self->stats.nr)
+		EXPECT_LE(NR_CALLS - NR_STRAYS, stat_of(&self->stats, "foreign"));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * While cpu_opv(2) waits for one page it holds no other one: user space decides
+ * how long that takes, and somebody else may need that page.
+ *
+ * The vector needs a page that is there, and then one that userfaultfd(2)
+ * watches. Before that is served another thread looks at, or uses, the former.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "cpu_opv_common.h"
+#include "kselftest_harness.h"
+#include "userfault.h"
+
+#define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
+#define LARGEST_SIZE	(32L << 20)	/* of a huge page */
+#define TIMEOUT_SEC	15		/* on a slow machine */
+
+FIXTURE(pins)
+{
+	__u64 *page;		/* is there */
+	__u64 *awaited;		/* is watched */
+	void *content;		/* of what is served */
+	int fd;			/* of userfaultfd */
+	int cpu;
+	struct cpu_op ops[2];	/* the first one in the page */
+	pthread_t caller;
+	int ret;		/* of the call */
+	long reserved;		/* nr_hugepages before; -1: not changed */
+	__u64 seen;
+};
+
+FIXTURE_VARIANT(pins)
+{
+	bool other_cpu;
+	bool loads;		/* of the page, or does it add to that? */
+	bool may_fault;
+};
+
+FIXTURE_VARIANT_ADD(pins, add_on_own_cpu)
+{
+	.other_cpu = false,
+};
+
+FIXTURE_VARIANT_ADD(pins, add_on_other_cpu)
+{
+	.other_cpu = true,
+};
+
+FIXTURE_VARIANT_ADD(pins, add_that_may_fault)
+{
+	.may_fault = true,
+};
+
+FIXTURE_VARIANT_ADD(pins, load_on_own_cpu)
+{
+	.loads = true,
+};
+
+FIXTURE_VARIANT_ADD(pins, load_on_other_cpu)
+{
+	.other_cpu = true,
+	.loads = true,
+};
+
+/* The number after the line's beginning in a file of the kernel, or -1. */
+static long number_in(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	long number = -1;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, strlen(key)))
+			number = atol(line + strlen(key));
+	}
+	if (f)
+		fclose(f);
+	return number;
+}
+
+static int write_number(const char *path, long number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", number);
+	return write_file(path, text);
+}
+
+FIXTURE_SETUP(pins)
+{
+	self->fd = -1;
+	self->reserved = -1;
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	self->cpu = aim(variant->other_cpu);
+	if (self->cpu < 0)
+		SKIP(return, ONE_CPU);
+	self->awaited = map_pages(1);
+	self->content = map_pages(1);
+	ASSERT_TRUE((void *)self->awaited != MAP_FAILED);
+	ASSERT_TRUE(self->content != MAP_FAILED);
+	memset(self->content, 0, page_size());
+	self->fd = userfault_watch(self->awaited, 1,
+				   UFFDIO_REGISTER_MODE_MISSING, 0);
+	if (self->fd < 0)
+		SKIP(return, USERFAULT_ABSENT);
+}
+
+FIXTURE_TEARDOWN(pins)
+{
+	close(self->fd);
+	if (self->reserved >= 0)
+		write_number(NR_HUGEPAGES, self->reserved);
+}
+
+static void *call(void *arg)
+{
+	FIXTURE_DATA(pins) *self = arg;
+
+	self->ret = cpu_opv(self->ops, ARRAY_SIZE(self->ops), self->cpu, 0);
+	return NULL;
+}
+
+/* Returns once the call waits. */
+static void begin(struct __test_metadata *_metadata, FIXTURE_DATA(pins) *self,
+		  const FIXTURE_VARIANT(pins) *variant)
+{
+	if (variant->loads) {
+		self->ops[0] = op_copy(&self->seen, self->page,
+				       sizeof(self->seen));
+	} else {
+		self->ops[0] = op_add(self->page, 1, sizeof(*self->page));
+		self->ops[0].u.arithmetic_op.expect_fault_p =
+			variant->may_fault;
+	}
+	self->ops[1] = op_add(self->awaited, 1, sizeof(*self->awaited));
+	ASSERT_EQ(0, pthread_create(&self->caller, NULL, call, self));
+	ASSERT_EQ(0, userfault_await(self->fd, self->awaited));
+}
+
+static void finish(struct __test_metadata *_metadata, FIXTURE_DATA(pins) *self,
+		   const FIXTURE_VARIANT(pins) *variant, __u64 found)
+{
+	ASSERT_EQ(0, userfault_copy(self->fd, self->awaited, self->content));
+	ASSERT_EQ(0, pthread_join(self->caller, NULL));
+	EXPECT_EQ(0, self->ret);
+	EXPECT_EQ(1, *self->awaited);
+	if (variant->loads)
+		EXPECT_EQ(found, self->seen);
+	EXPECT_EQ(found + !variant->loads, *self->page);
+}
+
+/* How many pages are pinned at the moment, or -1 if that is not told. */
+static long nr_pins(void)
+{
+	int fd = open("/proc/sys/vm/stat_refresh", O_RDONLY);
+	long acquired, released;
+	char text[32];
+
+	/* Has what each CPU counts for itself summed up. */
+	if (fd < 0 || read(fd, text, sizeof(text)) < 0)
+		return -1;
+	close(fd);
+	acquired = number_in("/proc/vmstat", "nr_foll_pin_acquired ");
+	released = number_in("/proc/vmstat", "nr_foll_pin_released ");
+	return acquired < 0 ? -1 : acquired - released;
+}
+
+/* What a load alone needs is not counted there. */
+TEST_F_TIMEOUT(pins, none_is_held, TIMEOUT_SEC)
+{
+	long before = nr_pins();
+
+	if (before < 0)
+		SKIP(return, "needs root, and nr_foll_pin_* in /proc/vmstat");
+	self->page = map_pages(1);
+	ASSERT_TRUE((void *)self->page != MAP_FAILED);
+	*self->page = 5;
+	begin(_metadata, self, variant);
+	EXPECT_EQ(before, nr_pins());
+	finish(_metadata, self, variant, 5);
+	EXPECT_EQ(before, nr_pins());
+}
+
+static long huge_page_size(void)
+{
+	return number_in("/proc/meminfo", "Hugepagesize:") * 1024;
+}
+
+/* Makes a pool of huge pages with one that is free. Returns what is missing. */
+static const char *have_one_huge_page(FIXTURE_DATA(pins) *self)
+{
+	const char *meminfo = "/proc/meminfo";
+	long used, size = huge_page_size();
+
+	if (size <= 0 || size > LARGEST_SIZE)
+		return "needs CONFIG_HUGETLBFS, and huge pages that are not too large";
+	self->reserved = number_in(NR_HUGEPAGES, "");
+	used = self->reserved - number_in(meminfo, "HugePages_Free:");
+	if (write_number(NR_HUGEPAGES, used + 1) ||
+	    number_in(meminfo, "HugePages_Free:") != 1 ||
+	    number_in(meminfo, "HugePages_Rsvd:"))
+		return "needs root, and one huge page that is free";
+	self->page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			  MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	return self->page == MAP_FAILED ? "cannot map a huge page" : NULL;
+}
+
+/* Gives the only page of the pool back, to whoever needs it next. */
+static void drop(struct __test_metadata *_metadata, FIXTURE_DATA(pins) *self)
+{
+	ASSERT_EQ(0, madvise(self->page, huge_page_size(), MADV_DONTNEED));
+}
+
+static void end_by_sigbus(int sig)
+{
+	static const char text[] = "# SIGBUS: the page is held\n";
+
+	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(KSFT_FAIL);
+	_exit(KSFT_FAIL);
+}
+
+/* A store has to get the page that was dropped, or else SIGBUS. */
+TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
+{
+	const char *missing = have_one_huge_page(self);
+	struct sigaction action = { .sa_handler = end_by_sigbus };
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, sigaction(SIGBUS, &action, NULL));
+	*self->page = 5;
+	begin(_metadata, self, variant);
+	drop(_metadata, self);
+	*(volatile __u64 *)self->page = 6;
+	finish(_metadata, self, variant, 6);
+}
+
+/* And so does the call. */
+TEST_F_TIMEOUT(pins, call_gets_huge_page, TIMEOUT_SEC)
+{
+	const char *missing = have_one_huge_page(self);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	*self->page = 5;
+	begin(_metadata, self, variant);
+	drop(_metadata, self);
+	finish(_metadata, self, variant, 0);
+}
+
+TEST_HARNESS_MAIN
