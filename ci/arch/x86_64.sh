@@ -16,6 +16,7 @@ kvm_args=(-machine q35 -cpu host)	# ... with these instead
 console=ttyS0
 virtio=pci				# virtio-serial-$virtio, for the results
 boots=("default	numa=fake=2")		# pages can move to another node
+nodes=2
 
 debian_arch=amd64			# whose busybox the guest runs
 
