@@ -20,8 +20,8 @@
 #define BEFORE		10	/* in the page that changes */
 #define AFTER		20
 #define SERVED		30	/* in the other one */
-#define TIMEOUT_SEC	15	/* on a slow machine */
-#define WAIT_MSEC	5000
+#define TIMEOUT_SEC	100	/* on a slow machine */
+#define WAIT_MSEC	30000
 
 FIXTURE(meanwhile)
 {

@@ -25,7 +25,7 @@
  * looks, or who runs them, has just lost its CPU. They do in the end.
  */
 #define PATIENCE_USEC	15000000
-#define TIMEOUT_SEC	60
+#define TIMEOUT_SEC	100
 #define ABORTED		-1
 
 /* What caller and critical section share, be it between processes. */
