@@ -44,6 +44,9 @@ wrong_ktap() {
 	altered '' | passes || return
 	altered 's/^ok 3 c/not &/; s/^ok 2 abi/not &/' | fails "FAILED machine: abi/tests/one: c" || return
 	altered '/^ok 3 c/d' | fails "missing expected subtest" || return
+	# twice the same name, and the first fails
+	altered '2s/3/4/; 3s/.*/not ok 1 kernel builds\nok 2 kernel builds/; s/^ok 3 abi/ok 4 abi/; s/^ok 2 abi/ok 3 abi/' |
+		fails "FAILED machine: kernel builds" || return
 	altered '/^1..1$/d' | fails "abi/tests/two" || return
 	altered '2d' | fails "no plan" || return
 	altered 's/^1..1$/1..0/; /^ok 1 a$/d' | fails "0 tests run" || return
