@@ -64,7 +64,10 @@ unexpected_skip() {
 	altered 's/^ok 3 c/& # SKIP needs more/' | fails "skips 2 cases, and not 1: needs more" || return
 	altered 's/ # SKIP.*//' | fails "skips 0 cases, and not 1: needs more" || return
 	sed 's/\t1\tneeds/\t0-2\tneeds/' "$judged/expected/machine" >"$judged/expected/may"
-	altered 's/ # SKIP.*//' | judge_this may
+	altered 's/ # SKIP.*//' | judge_this may || return
+	# by the accelerator
+	printf '%s\t%s\t%s\n' abi/tests/one 0-1 "needs another" >"$judged/expected/tcg"
+	altered 's/^ok 3 c/& # SKIP needs another/' | passes
 }
 
 missing_rows() {
