@@ -20,7 +20,7 @@ built_architecture() {
 make_copy() { # ARCH
 	rm -rf "$copy"
 	mkdir -p "$copy"
-	cp -r "$ROOT"/{ci,arch-wiring,kernel,patches,selftests,uapi-rs} "$copy/"
+	cp -r "$ROOT"/{ci,arch-wiring,kernel,selftests} "$copy/"
 	cat >"$copy/ci/arch/one-cpu.sh" <<-END
 		. "\$CI/arch/$1.sh"
 		configs=("\${configs[@]/#one-cpu/$1}")
