@@ -10,7 +10,7 @@
 export ARCH BOOT KDIR NATIVE KERNEL
 
 # what each change is tested on
-TESTED = x86_64 arm arm-lpae powerpc
+TESTED = x86_64 arm arm-lpae powerpc x86_64-kasan
 
 .PHONY: help run test test-all torture bench status boot kernel image patches lint bisectable clean
 .NOTPARALLEL:
@@ -22,11 +22,11 @@ help: ## this list
 run: ## boot the patched kernel in QEMU and run a demonstration in it
 	@ci/commands/run
 
-test: ## check everything: series, crates, selftests in the booted kernel (4 architectures)
-	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED))
+test: ## check everything: series, crates, the rig, selftests in the booted kernel (4 architectures)
+	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED)) rig
 
 test-all: ## the same on all architectures
-	@ARCH= ci/commands/test series style crates all
+	@ARCH= ci/commands/test series style crates all rig
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
 	@ARCH= CPU_OPV_SECONDS='$(or $(SECONDS),60)' ci/commands/torture $(or $(ARCH),x86_64)

@@ -39,7 +39,8 @@ mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a
 load_architecture() { # NAME
 	configs=("$1") test_configs=() boot_configs=() targets=all
 	qemu='' qemu_package='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- boots=(default) abis=()
-	accel=tcg,thread=multi build=$1 silence=60
+	accel=tcg,thread=multi build=$1 silence=60 nodes=1
+	declare -gA mmus=()	# by boot
 	# shellcheck source=arch/x86_64.sh
 	. "$CI/arch/$1.sh"
 	programs=${configs[0]}		# those of its variants are the same

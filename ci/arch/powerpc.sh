@@ -19,6 +19,7 @@ boots=(
 	"radix	disable_radix=no"
 	"hash	disable_radix=yes"
 )
+mmus=([radix]=Radix [hash]=Hash)
 
 debian_arch=ppc64el
 

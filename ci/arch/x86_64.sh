@@ -15,7 +15,9 @@ host_machine=x86_64			# on such a host programs run as they are, and KVM may do,
 kvm_args=(-machine q35 -cpu host)	# ... with these instead
 console=ttyS0
 virtio=pci				# virtio-serial-$virtio, for the results
-boots=("default	numa=fake=2 nohz_full=3")	# pages can move to another node, and a CPU has no tick
+# pages can move to another node, and a CPU has no tick; nor may the timer be late on a busy host
+boots=("default	numa=fake=2 no_timer_check nohz_full=3")
+nodes=2
 
 debian_arch=amd64			# whose busybox the guest runs
 

@@ -21,7 +21,7 @@
 #define BEFORE		10	/* in the page that changes */
 #define AFTER		20
 #define SERVED		30	/* in the other one */
-#define TIMEOUT_SEC	15	/* on a slow machine */
+#define TIMEOUT_SEC	100	/* on a slow machine */
 
 FIXTURE(meanwhile)
 {

@@ -17,8 +17,15 @@
 #define MIN_LEN		(256 * 1024)	/* of the copy: as many bytes as take */
 #define MAX_LEN		(16 * MIN_LEN)
 #define SECTION_USEC	2000		/* this time */
-#define ATTEMPTS	40
 #define HITS		3	/* calls seen to come in the middle */
+#define COMMITS		40	/* of a section left alone, after which all should */
+
+/*
+ * On a busy machine few sections are seen under way, and fewer commit: who
+ * looks, or who runs them, has just lost its CPU. They do in the end.
+ */
+#define PATIENCE_USEC	15000000
+#define TIMEOUT_SEC	100
 #define ABORTED		-1
 
 /* What caller and critical section share, be it between processes. */
@@ -179,13 +186,11 @@ static bool commits(FIXTURE_DATA(section) *self, int cpuopcnt, int cpu)
  */
 static bool calibrate(FIXTURE_DATA(section) *self)
 {
+	long long start, deadline = now_usec() + PATIENCE_USEC;
 	size_t *len = &self->s->len;
-	long long start;
-	int n;
 
 	*len = MIN_LEN;
-	for (n = 0; n < ATTEMPTS; n++) {
-		start = now_usec();
+	while ((start = now_usec()) < deadline) {
 		if (!commits(self, 0, -1))
 			continue;
 		if (*len == MAX_LEN || now_usec() - start >= SECTION_USEC)
@@ -197,13 +202,15 @@ static bool calibrate(FIXTURE_DATA(section) *self)
 
 #define BUSY	"this machine is too busy for a long critical section"
 
-TEST_F(section, is_aborted)
+TEST_F_TIMEOUT(section, is_aborted, TIMEOUT_SEC)
 {
-	int n, ret, hits = 0;
+	long long deadline;
+	int ret, hits = 0;
 
 	if (!calibrate(self))
 		SKIP(return, BUSY);
-	for (n = 0; n < ATTEMPTS && hits < HITS; n++) {
+	deadline = now_usec() + PATIENCE_USEC;
+	while (hits < HITS && now_usec() < deadline) {
 		if (!attempt(self, variant->cpuopcnt, self->s->cpu, &ret))
 			continue;
 		hits++;
@@ -220,11 +227,13 @@ TEST_F(section, is_aborted)
 static void leaves_alone(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(section) *self, int cpuopcnt, int cpu)
 {
-	int n, left_alone = 0, called = 0;
+	int left_alone = 0, called = 0;
+	long long deadline;
 
 	if (!calibrate(self))
 		SKIP(return, BUSY);
-	for (n = 0; n < ATTEMPTS && !called; n++) {
+	deadline = now_usec() + PATIENCE_USEC;
+	while (!called && left_alone < COMMITS && now_usec() < deadline) {
 		called += commits(self, cpuopcnt, cpu);
 		left_alone += commits(self, 0, -1);
 	}
@@ -234,12 +243,12 @@ static void leaves_alone(struct __test_metadata *_metadata,
 		TH_LOG("%d committed when left alone", left_alone);
 }
 
-TEST_F(section, on_other_cpu_commits)
+TEST_F_TIMEOUT(section, on_other_cpu_commits, TIMEOUT_SEC)
 {
 	leaves_alone(_metadata, self, 0, self->own_cpu);
 }
 
-TEST_F(section, commits_if_the_call_is_bad)
+TEST_F_TIMEOUT(section, commits_if_the_call_is_bad, TIMEOUT_SEC)
 {
 	leaves_alone(_metadata, self, -1, self->s->cpu);
 }

@@ -324,7 +324,7 @@ static void serve_in_handler(int sig)
  * As in a load or store of the thread itself, a signal is handled while it
  * waits. Here nothing but the handler serves the page.
  */
-TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 10)
+TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 100)
 {
 	struct sigaction action = { .sa_handler = serve_in_handler };
 	struct cpu_op add = op_add(self->pages, 5, 8);
