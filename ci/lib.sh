@@ -95,7 +95,7 @@ fi
 REPO=$WORK/series		# git repository of the series: only the files that it touches
 TREE=$WORK/tree			# patched kernel source
 BUILD=$WORK/build/$build		# kernel build
-IMAGE=$BUILD/$image
+IMAGE=$WORK/images/$build/${image##*/}
 PROGRAMS=$WORK/programs/$programs	# what goes into the guest
 CARGO=$CACHE/cargo		# build directory of the crates
 LOGS=$CACHE/logs/$build
@@ -117,6 +117,25 @@ lock() {
 # Some architectures are only compiled, or run nothing but what is in the kernel.
 need_programs() {
 	if [ ${#boots[@]} = 0 ] || [ ${#abis[@]} = 0 ]; then die "no programs run on $ARCH here; make kernel and make test take it"; fi
+}
+
+# What kernels are made with.
+kernel_tools() {
+	cat "$CI/kernel/kbuild"
+	declare -p linux_arch targets image
+	"clang-$LLVM" --version
+	"ld.lld-$LLVM" --version
+	"$RUSTC" --version
+	command -v bindgen
+	bindgen --version
+}
+
+# Prints a path at which the image stays as it is, whatever is built next.
+lasting_image() {
+	local id
+	id=$(sha256sum <"$IMAGE" | cut -c1-12)
+	[ -e "${IMAGE%/*}/$id" ] || ln "$IMAGE" "${IMAGE%/*}/$id"
+	echo "${IMAGE%/*}/$id"
 }
 
 # lines_of ARRAY CMD...: what a command prints. If it fails, so does this, unlike mapfile at the end of a pipe.
