@@ -95,7 +95,7 @@ fi
 REPO=$WORK/series		# git repository of the series: only the files that it touches
 TREE=$WORK/tree			# patched kernel source
 BUILD=$WORK/build/$build		# kernel build
-IMAGE=$WORK/images/$build/${image##*/}
+IMAGE=$BUILD/booted/${image##*/}	# complete, or not there
 PROGRAMS=$WORK/programs/$programs	# what goes into the guest
 CARGO=$CACHE/cargo		# build directory of the crates
 LOGS=$CACHE/logs/$build
