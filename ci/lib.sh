@@ -141,7 +141,9 @@ lasting_image() {
 # lines_of ARRAY CMD...: what a command prints. If it fails, so does this, unlike mapfile at the end of a pipe.
 lines_of() {
 	local output
-	output=$("${@:2}") || return
+	output=$("${@:2}")
+	# shellcheck disable=SC2181 # before || that would have a function go on after what fails in it
+	[ $? = 0 ] || return
 	mapfile -t "$1" < <(printf %s "$output")
 }
 
