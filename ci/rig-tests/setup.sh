@@ -60,6 +60,7 @@ plans() {
 # Nor does that reach into what is got beside the system.
 plans_of_our_own() {
 	local -x APT_CONFIG=$debian/apt.conf
+	make_debian || return
 	echo 'APT::Default-Release "nothing";' >"$debian/etc/apt.conf.d/user"
 	mkdir -p "$debian"/own/{parts,lists/partial,cache/archives/partial}
 	cp "$debian/etc/sources.list" "$debian/own/parts/debian.list"
