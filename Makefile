@@ -29,7 +29,7 @@ test-all: ## the same on all architectures
 	@ARCH= ci/commands/test series style crates all rig
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
-	@ARCH= CPU_OPV_SECONDS='$(or $(SECONDS),60)' ci/commands/torture $(or $(ARCH),x86_64)
+	@ARCH= ci/commands/torture '$(or $(SECONDS),60)' $(or $(ARCH),x86_64)
 
 bench: ## count what calls cost, in instructions, and write docs/bench.md
 	@ci/commands/bench
@@ -41,19 +41,19 @@ boot: ## a shell in the patched kernel (through virtme-ng if it is installed)
 	@ci/commands/boot
 
 kernel: ## build the patched kernel
-	@ci/host/setup kernel && ci/kernel/build
+	@ci/commands/image >/dev/null
 
 image: ## the same, and print the path of its image (with make -s: nothing else)
 	@ci/commands/image
 
 patches: ## write the series in patches/ from the sources
-	@ci/host/setup kernel && ci/commands/patches
+	@ci/commands/patches
 
 lint: ## the quick part of the test: series, formatting, lints
 	@ARCH= ci/commands/test series style
 
 bisectable: ## build each commit of the series, with CONFIG_CPU_OPV on and off (long)
-	@ci/host/setup kernel && ci/commands/bisectable
+	@ci/commands/bisectable
 
 clean: ## remove what was built; downloads stay
 	@ci/commands/clean

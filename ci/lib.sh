@@ -3,20 +3,32 @@
 # What the scripts share: paths, messages, long commands. Sourced first by each of them.
 
 set -euo pipefail
+shopt -s inherit_errexit
 
+# The first script starts over with nothing of the caller's environment but what is the user's to say, and what leads to
+# programs, files and the network: a CFLAGS or KBUILD_ something is not for our builds.
 # A script dies with the one that started it, so ending any of them ends all that it started.
 if [ "${CPU_OPV_TIED-}" != $$ ]; then
-	CPU_OPV_TIED=$$ exec setpriv --pdeathsig TERM -- "$BASH" "$0" "$@"
+	clean=(env)
+	if [ -z "${CPU_OPV_TIED-}" ]; then
+		HOME=${HOME:-~}
+		clean=(env -i "HOME=$HOME")
+		for name in $(compgen -e | grep -xE -e 'ARCH|BOOT|KDIR|KERNEL|NATIVE|CPU_OPV_CACHE' \
+			-e 'PATH|TERM|USER|LOGNAME|TMPDIR|DISPLAY|XAUTHORITY|SSH_AUTH_SOCK|SUDO_ASKPASS|XDG_(CACHE|CONFIG|DATA)_HOME' \
+			-e '([a-z]+_proxy|[A-Z]+_PROXY)|(SSL|CURL|REQUESTS)_[A-Z_]+|CARGO_HOME|(CARGO_(HTTP|NET|REGISTRIES|SOURCE)|RUSTUP)_.*'); do
+			clean+=("$name=${!name}")
+		done
+	fi
+	exec "${clean[@]}" "CPU_OPV_TIED=$$" setpriv --pdeathsig TERM -- "$BASH" "$0" "$@"
 fi
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CI=$ROOT/ci
-
-# What a caller's make, cargo or git hook left in the environment is not for ours.
-# shellcheck disable=SC2046
-unset MAKEFLAGS MFLAGS MAKELEVEL KBUILD_OUTPUT CROSS_COMPILE \
-	$(compgen -e | grep -E '^(CARGO_(BUILD|TARGET|ENCODED)|RUSTC|RUSTFLAGS|RUSTDOCFLAGS|GIT_)')
 export LC_ALL=C.UTF-8
+
+# Nor are the user's settings of git for what it does here, which may be in a directory of somebody else's.
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
+	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "cpu_opv: $*"; exit 1; }
@@ -27,12 +39,11 @@ names_of() { (cd "$1" && for f in *"$2"; do printf '%s ' "${f%"$2"}"; done); }
 # shellcheck source=versions
 . "$CI/versions"
 
-CACHE=${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/cpu-opv}
-case $CACHE in
-*[[:space:]:]*) die "the cache $CACHE has a space or colon in its path, which make cannot build in; set CPU_OPV_CACHE" ;;
-/*) ;;
-*) CACHE=$PWD/$CACHE ;;
-esac
+[[ $HOME = /* ]] || die "HOME is '$HOME', not the path of your directory"
+CACHE=${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cpu-opv}
+[[ $CACHE = /* ]] || CACHE=$PWD/$CACHE
+[[ $CACHE != *[!/[:alnum:]._+@=~-]* ]] ||
+	die "the cache $CACHE has a character in its path that make or QEMU takes for something else; set CPU_OPV_CACHE"
 mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
 
 # What ci/arch says of an architecture, and what it need not say.
@@ -74,8 +85,9 @@ for config in "${configs[@]}"; do fragments+=("$CI/arch/$config.config"); done
 KERNEL=${KERNEL:-$KERNEL_DEFAULT}
 [[ $KERNEL =~ ^[0-9]+\.[0-9]+$ ]] || die "KERNEL=$KERNEL is no release of Linux; say it like $KERNEL_DEFAULT (the newest $KERNEL_DEFAULT.y is taken)"
 if [ -n "${KDIR-}" ]; then
+	[[ ! $KDIR =~ ^~(/|$) ]] || KDIR=$HOME${KDIR:1}	# not every shell expands what make is given
 	[ -d "$KDIR" ] || die "KDIR=$KDIR is no directory"
-	SRC=$(cd "$KDIR" && pwd)
+	SRC=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR=$KDIR cannot be entered"
 	WORK=$CACHE/kdir-$(printf '%s' "$SRC" | sha256sum | cut -c1-12)
 else
 	SRC=$CACHE/linux-$KERNEL
@@ -84,7 +96,7 @@ fi
 REPO=$WORK/series		# git repository of the series: only the files that it touches
 TREE=$WORK/tree			# patched kernel source
 BUILD=$WORK/build/$build		# kernel build
-IMAGE=$BUILD/$image
+IMAGE=$BUILD/booted/${image##*/}	# complete, or not there
 PROGRAMS=$WORK/programs/$programs	# what goes into the guest
 CARGO=$CACHE/cargo		# build directory of the crates
 LOGS=$CACHE/logs/$build
@@ -106,6 +118,34 @@ lock() {
 # Some architectures are only compiled, or run nothing but what is in the kernel.
 need_programs() {
 	if [ ${#boots[@]} = 0 ] || [ ${#abis[@]} = 0 ]; then die "no programs run on $ARCH here; make kernel and make test take it"; fi
+}
+
+# What kernels are made with.
+kernel_tools() {
+	cat "$CI/kernel/kbuild"
+	declare -p linux_arch targets image
+	"clang-$LLVM" --version
+	"ld.lld-$LLVM" --version
+	"$RUSTC" --version
+	command -v bindgen
+	bindgen --version
+}
+
+# Prints a path at which the image stays as it is, whatever is built next.
+lasting_image() {
+	local id
+	id=$(sha256sum <"$IMAGE" | cut -c1-12)
+	[ -e "${IMAGE%/*}/$id" ] || ln "$IMAGE" "${IMAGE%/*}/$id"
+	echo "${IMAGE%/*}/$id"
+}
+
+# lines_of ARRAY CMD...: what a command prints. If it fails, so does this, unlike mapfile at the end of a pipe.
+lines_of() {
+	local output
+	output=$("${@:2}")
+	# shellcheck disable=SC2181 # before || that would have a function go on after what fails in it
+	[ $? = 0 ] || return
+	mapfile -t "$1" < <(printf %s "$output")
 }
 
 # need_space GIB WHAT

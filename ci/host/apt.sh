@@ -3,9 +3,10 @@
 # apt beside the system's own: the same Debian archive, though any of its suites and architectures, with lists of our
 # own in a directory, so that nothing is added to the system's. Sourced.
 
-# The release that this machine runs: bookworm, trixie.
+# What this machine runs, in the words of os-release: of_system VERSION_CODENAME is bookworm or trixie.
 # shellcheck source=/dev/null
-codename() { (. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME-}"); }
+of_system() { (. "${os_release:-/etc/os-release}" 2>/dev/null && echo "${!1-}"); }
+codename() { of_system VERSION_CODENAME; }
 
 # The entry of Debian's archive, or of what LABEL says, among the system's sources: FILE:INDEX.
 own_entry() { # LABEL
@@ -16,7 +17,7 @@ own_entry() { # LABEL
 
 # A new machine may have sources, and no lists yet.
 update_own_lists() {
-	if [ "$(id -u)" = 0 ]; then apt-get -q update; else sudo -n apt-get -q update; fi
+	if [ "$(id -u)" = 0 ]; then patiently apt-get -q update; else patiently sudo -n apt-get -q update; fi
 }
 
 # That entry with other suites, and with MORE appended to its URI.
@@ -64,8 +65,26 @@ as_root=() apt_options=()
 become_root() {
 	as_root=(env DEBIAN_FRONTEND=noninteractive setsid --wait)
 	[ "$(id -u)" != 0 ] || return 0
-	sudo -v 2>/dev/null || return
-	as_root=(sudo "${as_root[@]}")
+	if ! sudo -n env true 2>/dev/null && sudo -n apt-get --version >/dev/null 2>&1; then
+		as_root=(setsid --wait sudo -n)	# for apt-get alone
+	else
+		sudo -v 2>/dev/null || return
+		as_root=(sudo "${as_root[@]}")
+	fi
+}
+
+# Waits while another apt, as of the machine's own updates, has what this one needs. It waits for dpkg by itself, though
+# not for the lists and the archives.
+patiently() { # CMD...
+	local said=$CACHE/logs/apt-said status _
+	for _ in {1..120}; do
+		status=0
+		"$@" 2>&1 | tee "$said" || status=$?
+		if [ $status = 0 ] || ! grep -q '^E: Could not get lock' "$said"; then break; fi
+		echo "waiting for another apt to end: $(sed -n 's/^E: \(Could not get lock.*\)/\1/p' "$said")"
+		sleep 5
+	done
+	return $status
 }
 
 # The ways to ask apt: as the system is set up; of the archive's whole release, from which a system may name a part only,
@@ -90,7 +109,7 @@ update_lists() { # WAY
 	[ -z "${updated[$1]-}" ] || return 0
 	updated[$1]=yes
 	case $1 in
-	system) watched "apt-get update" "$CACHE/logs/apt-update.log" by_system update || true ;;
+	system) watched "apt-get update" "$CACHE/logs/apt-update.log" patiently by_system update || true ;;
 	release)
 		entry=$(private_sources "$CACHE/apt" deb "$(codename)" "$(codename)-updates" "$(codename)-backports") || return 0
 		security=$(own_entry Debian-Security)
@@ -132,7 +151,7 @@ install_packages() { # PACKAGE...
 			need_space 5 "installing packages"
 			say "installing $*"
 			logged "installing $# packages" "$CACHE/logs/apt-install.log" \
-				"by_$way" -y --no-remove --no-install-recommends install "$@"
+				patiently "by_$way" -y --no-remove --no-install-recommends install "$@"
 			[ -z "$interrupted" ] || die "interrupted, when these packages had been installed"
 			return
 		fi
