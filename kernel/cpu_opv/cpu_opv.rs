@@ -28,8 +28,8 @@
 //! # Why 4 is made where 5 is
 //!
 //! A thread on the target CPU can write to a page that was never touched, or that is shared after
-//! fork(), and so have another page than the pinned one come to hold its data. Between the check and
-//! the last operation it cannot run:
+//! fork(), and so have another page than the pinned one come to hold its data. Between the check
+//! and the last operation it cannot run:
 //!
 //! ```text
 //!   caller, CPU 0                        thread on CPU 1
@@ -61,12 +61,14 @@
 //!   A maps Q, not P: retry
 //! ```
 //!
-//! Without the check the caller's vector would see the second store of the other, and not the first.
+//! Without the check the caller's vector would see the second store of the other, and not the
+//! first.
 //!
 //! # One order
 //!
-//! All vectors for a CPU, and what threads do on it, have one order that explains their results: that
-//! in which they have the CPU. For any two stretches of CPU 1, in which nothing else of it can run:
+//! All vectors for a CPU, and what threads do on it, have one order that explains their results:
+//! that in which they have the CPU. For any two stretches of CPU 1, in which nothing else of it can
+//! run:
 //!
 //! ```text
 //!              | thread     on it         runs nothing          interrupt
@@ -79,26 +81,26 @@
 //!
 //! - Where it says "CPU 1" both run there, one after the other, and the operations are in program
 //!   order with what comes before and after.
-//! - (1) Whether the idle task is current is looked at with the runqueue locked, and to switch to or
-//!   from it takes the same lock. That orders memory, too; see [`smp::call_while_idle()`].
+//! - (1) Whether the idle task is current is looked at with the runqueue locked, and to switch to
+//!   or from it takes the same lock. That orders memory, too; see [`smp::call_while_idle()`].
 //! - (2) An interrupt can hit CPU 1 while somebody runs a vector in its stead. So both hold the
 //!   target's mutex; see [`Turn`].
 //!
-//! The check makes the operands those that had been seen on CPU 1 by then, whatever page they are in.
+//! By the check, the operands are in the pages that hold what CPU 1 has stored to them by then.
 //!
-//! What the caller did before is ordered before the vector, and the vector before what it does next:
-//! by program order, by the runqueue lock, or by `smp_call_function_single()`. For the order of the
-//! operations among each other see [`Order`].
+//! What the caller did before is ordered before the vector, and the vector before what it does
+//! next: by program order, by the runqueue lock, or by `smp_call_function_single()`. For the order
+//! of the operations among each other see [`Order`].
 //!
 //! # Bounds
 //!
 //! Interrupts are disabled for one vector at a time: at most 4120 bytes, and the check of 16 pages.
 //! Calls that are queued by many threads do not run back to back, as each has to have its [`Turn`].
-//! So nobody who wants the runqueue of an idle CPU, to wake a task there, spins for longer than that,
-//! either: no longer than an interrupt would keep the CPU.
+//! So nobody who wants the runqueue of an idle CPU, to wake a task there, spins for longer than
+//! that, either: no longer than an interrupt would keep the CPU.
 //!
-//! The ordinary path allocates nothing, flushes no TLB, and takes no lock that callers for other CPUs
-//! would take.
+//! The ordinary path allocates nothing, flushes no TLB, and takes no lock that callers for other
+//! CPUs would take.
 //!
 //! # Locking
 //!

@@ -3,16 +3,16 @@
 //! The pages that a vector works on.
 //!
 //! [`Pages`] is all of them, each once, however many operands are in it. They are pinned all
-//! together: [`Pinned`] is the proof. Only that can be asked whether all are still mapped, and makes
-//! of the operands' addresses [where they are](Step) in the pages. So there is no operand that is
-//! not pinned in what gets to run.
+//! together: [`Pinned`] is the proof. Only that can be asked whether all are still mapped, and
+//! makes of the operands' addresses [where they are](Step) in the pages. So there is no operand
+//! that is not pinned in what gets to run.
 //!
 //! # Waiting
 //!
 //! To fault a page in may take as long as user space likes: a userfaultfd handler or a file system
 //! may have to provide it. Meanwhile no other page is held, as that would keep it from all who need
-//! it. (Only so are huge pages of a pool that has no more: a store to one that was just dropped gets
-//! SIGBUS while somebody still holds it.) So there are rounds:
+//! it: a store to the only huge page of a pool, which was just dropped, gets SIGBUS as long as
+//! somebody still holds that page. So there are rounds:
 //!
 //! 1. Pin all, without waiting for anything. If a page is not there, let go of all.
 //! 2. Fault that one in, and let go of it. Start again from 1.
@@ -95,7 +95,8 @@ impl WantedPages {
         pages
     }
 
-    /// Whether the page at `addr` is written to, and which of the pages that are, or are not, it is.
+    /// Whether the page at `addr` is written to, and which of the pages that are, or are not, it
+    /// is.
     fn find(&self, addr: usize) -> (bool, usize) {
         let write = self.iter().any(|page| page.addr == addr && page.write);
         let before = self.iter().take_while(|page| page.addr != addr);
@@ -181,8 +182,8 @@ impl<'a> Pages<'a> {
         fault_in(&self.memory, missing.addr, missing.write)
     }
 
-    /// Finds the first operand of `vector` that the caller may not access, and fails with its error.
-    /// Succeeds if there is none any more.
+    /// Finds the first operand of `vector` that the caller may not access, and fails with its
+    /// error. Succeeds if there is none any more.
     ///
     /// Nothing is pinned meanwhile.
     pub(super) fn find_fault(&mut self, vector: &Vector) -> Result {
@@ -250,8 +251,8 @@ pub(super) struct Pinned<'a> {
 impl<'a> Pinned<'a> {
     /// Whether all addresses still map the pages that were pinned, with the access needed.
     ///
-    /// Until interrupts are enabled again, everything that this CPU stored before to the operands is
-    /// in the pages.
+    /// Until interrupts are enabled again, everything that this CPU stored before to the operands
+    /// is in the pages.
     pub(super) fn are_mapped(&self, irq: &LocalInterruptDisabled) -> bool {
         self.written.iter().all(|page| page.is_mapped(irq))
             && self.read.iter().all(|page| page.is_mapped(irq))

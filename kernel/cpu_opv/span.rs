@@ -33,8 +33,8 @@ pub(super) struct SpanMut<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// Returns `len` bytes at `offset` of the page `head`, those that do not fit at the beginning of
-    /// the page `tail`.
+    /// Returns `len` bytes at `offset` of the page `head`, those that do not fit at the beginning
+    /// of the page `tail`.
     #[inline]
     pub(super) fn new(
         head: RacySlice<'a>,
@@ -326,8 +326,8 @@ fn order_release(release: bool) {
 ///   as in scenarios A and B of kernel/sched/membarrier.c. For m the compiler is all that is to be
 ///   held up. So it is where the caller is on the CPU that it named, and in a handler that
 ///   interrupted its process.
-/// - If the handler interrupted another process or a kernel thread, b passes CPU 1 over. m has to be
-///   a full barrier, which pairs with a and c.
+/// - If the handler interrupted another process or a kernel thread, b passes CPU 1 over. m has to
+///   be a full barrier, which pairs with a and c.
 /// - If CPU 1 is idle or offline, it is the CPU of the caller that runs the vector. b interrupts
 ///   that, but not if membarrier is told to look at CPU 1 alone (MEMBARRIER_CMD_FLAG_CPU). So m has
 ///   to be a full barrier there, too.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KUnit tests of the operations on memory: at every alignment, across pages, and with operands that
-//! overlap.
+//! KUnit tests of the operations on memory: at every alignment, across pages, and with operands
+//! that overlap.
 
 use super::{
     span::{

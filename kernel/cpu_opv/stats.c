@@ -57,8 +57,10 @@ static int stats_show(struct seq_file *m, void *v)
 
 	for (event = 0; event < NR_CPU_OPV_EVENTS; event++) {
 		sum = 0;
-		for_each_possible_cpu(cpu)
+		for_each_possible_cpu(cpu) {
+			/* Others may count meanwhile. */
 			sum += data_race(per_cpu(counts[event], cpu));
+		}
 		seq_printf(m, "%s %lu\n", names[event], sum);
 	}
 	return 0;

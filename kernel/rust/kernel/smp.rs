@@ -8,8 +8,8 @@
 //! - [`call_on()`] interrupts the CPU and has it run a closure in the handler, with interrupts
 //!   disabled. The price is latency for whatever was interrupted: keep such closures short.
 //! - [`call_while_idle()`] runs a closure in the CPU's stead, while it runs nothing. The CPU is
-//!   neither interrupted nor woken, and may as well be offline. It only cannot begin to run anything
-//!   else before the closure ends.
+//!   neither interrupted nor woken, and may as well be offline. It only cannot begin to run
+//!   anything else before the closure ends.
 //!
 //! Neither keeps the other's closures away: who uses both for one CPU needs a lock around them.
 //!
@@ -59,8 +59,8 @@ where
 /// Runs `func` on `cpu` with interrupts disabled, and waits for its result.
 ///
 /// If `cpu` is the current CPU the closure is run in place; otherwise in an interrupt handler on
-/// `cpu`, or by its idle task, which is woken for it. Whatever the caller did before is visible to the
-/// closure, and what the closure does is visible to the caller afterwards.
+/// `cpu`, or by its idle task, which is woken for it. Whatever the caller did before is visible to
+/// the closure, and what the closure does is visible to the caller afterwards.
 ///
 /// `func` must not sleep. This function must be called from a task, with interrupts enabled.
 ///

@@ -117,7 +117,8 @@ impl<'a> UserMemory<'a> {
 
     /// Pins the page that holds `addr` if it is present, without waiting for anything.
     ///
-    /// Fails with [`EAGAIN`] if it is not, or if [`Self::pin()`] has to be asked for another reason.
+    /// Fails with [`EAGAIN`] if it is not, or if [`Self::pin()`] has to be asked for another
+    /// reason.
     ///
     /// [`EAGAIN`]: crate::prelude::EAGAIN
     #[inline]
