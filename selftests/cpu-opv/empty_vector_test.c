@@ -85,7 +85,8 @@ FIXTURE_SETUP(empty_vector)
 	*self->stop_word = 0;
 	*self->count = 0;
 	if (variant->target == THREAD)
-		ASSERT_EQ(0, start_spinner(&self->spinner, self->cpu));
+		ASSERT_EQ(0, start_spinner(&self->spinner, self->cpu,
+					   false));
 	if (variant->target != STRANGER)
 		return;
 	self->stranger = fork();

@@ -89,7 +89,7 @@ static void bad_reserved_byte(struct call *c)
 
 static void bad_expect_fault(struct call *c)
 {
-	second(c)->u.memcpy_op.expect_fault_src = 2;
+	second(c)->u.memcpy_op.expect_fault_dst = 2;
 }
 
 static void bad_sum(struct call *c)

@@ -64,9 +64,11 @@ static inline long nr_ipis(int cpu, bool calls_only)
 	return nr_rows ? sum : -1;
 }
 
-/* A thread that does nothing else but count, on a CPU of its own. */
+/* A thread that does nothing else but count, on a CPU. */
 struct spinner {
 	int cpu;
+	bool alone;		/* keeps other threads off it; needs root */
+	int error;
 	atomic_ulong turns;
 	atomic_bool stop;
 	pthread_t thread;
@@ -75,10 +77,12 @@ struct spinner {
 static inline void *spin(void *arg)
 {
 	struct spinner *spinner = arg;
+	struct sched_param param = { .sched_priority = 1 };
 	unsigned long turns;
 
-	if (pin_to(spinner->cpu))
-		return NULL;
+	if (pin_to(spinner->cpu) ||
+	    (spinner->alone && sched_setscheduler(0, SCHED_FIFO, &param)))
+		spinner->error = errno;
 	for (turns = 1; !spinner->stop; turns++)
 		atomic_store_explicit(&spinner->turns, turns,
 				      memory_order_relaxed);
@@ -86,17 +90,15 @@ static inline void *spin(void *arg)
 }
 
 /* Returns once it spins; 0, or an error number. */
-static inline int start_spinner(struct spinner *spinner, int cpu)
+static inline int start_spinner(struct spinner *spinner, int cpu, bool alone)
 {
 	int error;
 
-	spinner->cpu = cpu;
-	spinner->stop = false;
-	spinner->turns = 0;
+	*spinner = (struct spinner) { .cpu = cpu, .alone = alone };
 	error = pthread_create(&spinner->thread, NULL, spin, spinner);
 	while (!error && !spinner->turns)
-		sched_yield();
-	return error;
+		sleep_usec(100);
+	return error ?: spinner->error;
 }
 
 static inline void stop_spinner(struct spinner *spinner)

@@ -132,7 +132,7 @@ TEST_F(interrupts, one_of_busy_cpu)
 {
 	struct spinner spinner;
 
-	ASSERT_EQ(0, start_spinner(&spinner, self->cpu));
+	ASSERT_EQ(0, start_spinner(&spinner, self->cpu, false));
 	expect_one_each(_metadata, self);
 	stop_spinner(&spinner);
 }

@@ -350,6 +350,7 @@ static void *keep_changing(void *arg)
 		set(self->flag, 1);
 		wait_for_calls(self);
 		set(self->flag, 0);
+		wait_for_calls(self);
 		self->error = self->error ?: self->undo(self);
 		self->rounds++;
 	}

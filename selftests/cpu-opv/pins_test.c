@@ -17,15 +17,18 @@
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
 #define LARGEST_SIZE	(32L << 20)	/* of a huge page */
 #define TIMEOUT_SEC	15		/* on a slow machine */
+#define NR_WAITS	50		/* of one call */
 
 FIXTURE(pins)
 {
 	__u64 *page;		/* is there */
 	__u64 *awaited;		/* is watched */
+	__u64 *awaited_too;	/* and so is this one, which few tests need */
 	void *content;		/* of what is served */
 	int fd;			/* of userfaultfd */
 	int cpu;
-	struct cpu_op ops[2];	/* the first one in the page */
+	struct cpu_op ops[3];	/* the first one in the page */
+	int nr_ops;
 	pthread_t caller;
 	int ret;		/* of the call */
 	long reserved;		/* nr_hugepages before; -1: not changed */
@@ -98,12 +101,13 @@ FIXTURE_SETUP(pins)
 	self->cpu = aim(variant->other_cpu);
 	if (self->cpu < 0)
 		SKIP(return, ONE_CPU);
-	self->awaited = map_pages(1);
+	self->awaited = map_pages(2);
 	self->content = map_pages(1);
 	ASSERT_TRUE((void *)self->awaited != MAP_FAILED);
 	ASSERT_TRUE(self->content != MAP_FAILED);
 	memset(self->content, 0, page_size());
-	self->fd = userfault_watch(self->awaited, 1,
+	self->awaited_too = self->awaited + page_size() / sizeof(__u64);
+	self->fd = userfault_watch(self->awaited, 2,
 				   UFFDIO_REGISTER_MODE_MISSING, 0);
 	if (self->fd < 0)
 		SKIP(return, USERFAULT_ABSENT);
@@ -120,14 +124,15 @@ static void *call(void *arg)
 {
 	FIXTURE_DATA(pins) *self = arg;
 
-	self->ret = cpu_opv(self->ops, ARRAY_SIZE(self->ops), self->cpu, 0);
+	self->ret = cpu_opv(self->ops, self->nr_ops, self->cpu, 0);
 	return NULL;
 }
 
 /* Returns once the call waits. */
 static void begin(struct __test_metadata *_metadata, FIXTURE_DATA(pins) *self,
-		  const FIXTURE_VARIANT(pins) *variant)
+		  const FIXTURE_VARIANT(pins) *variant, int nr_ops)
 {
+	self->nr_ops = nr_ops;
 	if (variant->loads) {
 		self->ops[0] = op_copy(&self->seen, self->page,
 				       sizeof(self->seen));
@@ -137,6 +142,7 @@ static void begin(struct __test_metadata *_metadata, FIXTURE_DATA(pins) *self,
 			variant->may_fault;
 	}
 	self->ops[1] = op_add(self->awaited, 1, sizeof(*self->awaited));
+	self->ops[2] = op_add(self->awaited_too, 1, sizeof(*self->awaited));
 	ASSERT_EQ(0, pthread_create(&self->caller, NULL, call, self));
 	ASSERT_EQ(0, userfault_await(self->fd, self->awaited));
 }
@@ -179,10 +185,44 @@ TEST_F_TIMEOUT(pins, none_is_held, TIMEOUT_SEC)
 	self->page = map_pages(1);
 	ASSERT_TRUE((void *)self->page != MAP_FAILED);
 	*self->page = 5;
-	begin(_metadata, self, variant);
+	begin(_metadata, self, variant, 2);
 	EXPECT_EQ(before, nr_pins());
 	finish(_metadata, self, variant, 5);
 	EXPECT_EQ(before, nr_pins());
+}
+
+/*
+ * Who serves one page drops the other before, so that the call has to wait
+ * again, and again.
+ */
+TEST_F_TIMEOUT(pins, none_is_held_however_often_it_waits, TIMEOUT_SEC)
+{
+	long before = nr_pins(), pins = before;
+	__u64 *served, *dropped;
+	int n;
+
+	if (before < 0)
+		SKIP(return, "needs root, and nr_foll_pin_* in /proc/vmstat");
+	self->page = map_pages(1);
+	ASSERT_TRUE((void *)self->page != MAP_FAILED);
+	*self->page = 5;
+	begin(_metadata, self, variant, 3);
+	for (n = 0; n < NR_WAITS && pins == before; n++) {
+		served = n % 2 ? self->awaited_too : self->awaited;
+		dropped = n % 2 ? self->awaited : self->awaited_too;
+		ASSERT_EQ(0, madvise(dropped, page_size(), MADV_DONTNEED));
+		ASSERT_EQ(0, userfault_copy(self->fd, served, self->content));
+		ASSERT_EQ(0, userfault_await(self->fd, dropped));
+		pins = nr_pins();
+	}
+	EXPECT_EQ(before, pins)
+		TH_LOG("after it has waited %d times", n);
+	dropped = n % 2 ? self->awaited_too : self->awaited;
+	ASSERT_EQ(0, userfault_copy(self->fd, dropped, self->content));
+	ASSERT_EQ(0, pthread_join(self->caller, NULL));
+	EXPECT_EQ(0, self->ret);
+	EXPECT_EQ(1, *self->awaited);
+	EXPECT_EQ(1, *self->awaited_too);
 }
 
 static long huge_page_size(void)
@@ -234,7 +274,7 @@ TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, sigaction(SIGBUS, &action, NULL));
 	*self->page = 5;
-	begin(_metadata, self, variant);
+	begin(_metadata, self, variant, 2);
 	drop(_metadata, self);
 	*(volatile __u64 *)self->page = 6;
 	finish(_metadata, self, variant, 6);
@@ -248,7 +288,7 @@ TEST_F_TIMEOUT(pins, call_gets_huge_page, TIMEOUT_SEC)
 	if (missing)
 		SKIP(return, "%s", missing);
 	*self->page = 5;
-	begin(_metadata, self, variant);
+	begin(_metadata, self, variant, 2);
 	drop(_metadata, self);
 	finish(_metadata, self, variant, 0);
 }

@@ -32,7 +32,7 @@ FIXTURE(message)
 	bool after;		/* the release, the flag is stored */
 	atomic_bool stop;
 	atomic_int is_ready;
-	unsigned long changes;	/* of the flag that the reader saw */
+	atomic_ulong changes;	/* of the flag that the reader saw */
 	const char *error;
 };
 
@@ -133,8 +133,8 @@ static unsigned long send(struct __test_metadata *_metadata,
 	};
 	int n, nr = self->after ? 4 : 3;
 
-	for (number = 1; (now_usec() < end || number <= MIN_CALLS) &&
-	     !self->error; number++) {
+	for (number = 1; (now_usec() < end || number <= MIN_CALLS ||
+			  !self->changes) && !self->error; number++) {
 		for (n = 0; n < NR_FLAGS; n++)
 			next[n] = number;
 		ASSERT_EQ(0, cpu_opv(ops, nr, cpu, 0));
