@@ -215,8 +215,6 @@ impl Drop for Turn {
 enum Again {
     /// A page is to be faulted in first.
     Missing(Missing),
-    /// A page could not be faulted in, while the others were kept.
-    Failed(Error),
     /// An address maps another page than it did, or another access.
     Stale,
     /// Memory is to be allocated first.
@@ -338,12 +336,7 @@ impl Call<'_> {
         turn: Option<Turn>,
     ) -> Result<Outcome, Again> {
         let outcome = {
-            let pinned = if keep && turn.is_none() {
-                count(Event::Kept);
-                pages.pin_and_keep().map_err(Again::Failed)?
-            } else {
-                pages.pin_present()?
-            };
+            let pinned = pages.pin(keep)?;
             let steps = pinned.steps(self.vector, buffer)?;
             self.run_alone(&pinned, &steps, turn)?
         };
@@ -378,7 +371,11 @@ impl Call<'_> {
                 count(Event::Denied);
                 return Err(EINVAL);
             }
-            let keep = rounds >= ROUNDS_MAX;
+            // Who has its turn is not to be waited for.
+            let keep = rounds >= ROUNDS_MAX && turn.is_none();
+            if keep {
+                count(Event::Kept);
+            }
             match self.attempt(&mut pages, keep, buffer.as_ref(), turn.take()) {
                 Ok(outcome) => return Ok(outcome),
                 Err(Again::Missing(missing)) => {
@@ -388,7 +385,6 @@ impl Call<'_> {
                         self.fault_error(&mut pages, error)?;
                     }
                 }
-                Err(Again::Failed(error)) => self.fault_error(&mut pages, error)?,
                 Err(Again::NeedsBuffer) => {
                     count(Event::Buffered);
                     pages.let_go();

@@ -18,7 +18,8 @@
 //! 2. Fault that one in, and let go of it. Start again from 1.
 //!
 //! Under memory pressure reclaim could win each round. After [`ROUNDS_MAX`] of them, the pages that
-//! are there are kept while the others are faulted in.
+//! are there are kept while others are got back from where reclaim has put them. That is the
+//! kernel's business alone. What is not goes on as before.
 
 use super::{
     span::{
@@ -134,34 +135,22 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Pins all pages, without waiting for any. Fails at the first that is not there.
+    /// Pins all pages, without waiting for anything that is up to user space. Fails at the first
+    /// that is not there.
     ///
-    /// None of them must be pinned yet.
-    pub(super) fn pin_present(&mut self) -> Result<Pinned<'_>, Missing> {
+    /// Unless `keep`, no page must be pinned yet. Else pages are faulted in as far as that is the
+    /// kernel's business, and each that was pinned before is held until its successor is: reclaim
+    /// must not take back pages that are not stale meanwhile.
+    pub(super) fn pin(&mut self, keep: bool) -> Result<Pinned<'_>, Missing> {
         for &Wanted { addr, write } in self.wanted.iter() {
             let missing = |_| Missing { addr, write };
-            if write {
-                let page = self.memory.pin_present(addr).map_err(missing)?;
-                self.written.push(page);
-            } else {
-                let page = self.memory.pin_present(addr).map_err(missing)?;
-                self.read.push(page);
-            }
-        }
-        Ok(self.pinned())
-    }
-
-    /// Pins all pages, and faults in what is not there.
-    ///
-    /// Each page that was pinned before is held until its successor is: reclaim must not take back
-    /// pages that are not stale while others are faulted in.
-    pub(super) fn pin_and_keep(&mut self) -> Result<Pinned<'_>> {
-        for &Wanted { addr, write } in self.wanted.iter() {
             let (_, index) = self.wanted.find(addr);
             if write {
-                replace(&mut self.written, index, self.memory.pin(addr)?);
+                let page = self.memory.pin_present(addr, keep).map_err(missing)?;
+                put(&mut self.written, index, page);
             } else {
-                replace(&mut self.read, index, self.memory.pin(addr)?);
+                let page = self.memory.pin_present(addr, keep).map_err(missing)?;
+                put(&mut self.read, index, page);
             }
         }
         Ok(self.pinned())
@@ -222,7 +211,7 @@ impl<'a> Pages<'a> {
 }
 
 /// Puts `page` where there is one with that `index`, or at the end.
-fn replace<T, const N: usize>(pages: &mut ArrayVec<T, N>, index: usize, page: T) {
+fn put<T, const N: usize>(pages: &mut ArrayVec<T, N>, index: usize, page: T) {
     match pages.get_mut(index) {
         Some(old) => *old = page,
         None => pages.push(page),

@@ -29,6 +29,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/user_page.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/workqueue.h>
 
 /*
@@ -97,23 +98,34 @@ static bool pin_without_locks(unsigned long addr, bool write,
 	return get_user_pages_fast_only(addr, 1, 0, page) == 1;
 }
 
+/* Whether faults of @vma wait for nothing but memory and what is in swap. */
+static bool is_up_to_kernel(struct vm_area_struct *vma)
+{
+	return (vma_is_anonymous(vma) || vma_is_shmem(vma)) &&
+	       !userfaultfd_armed(vma);
+}
+
 /*
- * For pages that GUP-fast leaves to its slow sibling, though they are present:
- * the zero page, and all on an architecture that has no GUP-fast.
+ * For pages that GUP-fast leaves to its slow sibling: the zero page, all on an
+ * architecture that has no GUP-fast, and with @fault those that are not there.
  *
  * Others may hold mmap_lock for as long as they wait for a page fault.
  */
 static noinline bool pin_if_not_locked(unsigned long addr, bool write,
-				       struct page **page)
+				       bool fault, struct page **page)
 {
-	const unsigned int flags = USER_PAGE_FLAGS | FOLL_NOFAULT;
+	unsigned int flags = USER_PAGE_FLAGS;
 	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
 	long ret = 0;
 
 	if (!mmap_read_trylock(mm))
 		return false;
 	/* GUP has something to say of addresses just below a stack. */
-	if (vma_lookup(mm, addr)) {
+	vma = vma_lookup(mm, addr);
+	if (vma) {
+		if (!fault || !is_up_to_kernel(vma))
+			flags |= FOLL_NOFAULT;
 		if (write)
 			ret = pin_user_pages(addr, 1, flags | FOLL_WRITE, page);
 		else
@@ -128,16 +140,18 @@ static noinline bool pin_if_not_locked(unsigned long addr, bool write,
  * user_page_pin_present() - pin a page of the current task that is present
  * @addr: any user address in the page, untagged
  * @write: whether the page will be written to
+ * @fault: whether to fault it in if that waits for nothing but memory
  * @page: where to return the page
  *
- * Context: process context; waits for nothing but page table locks, and so may
- * be called with other pages pinned.
+ * Context: process context; waits for nothing that is up to user space, and so
+ * may be called with other pages pinned. May sleep.
  * Return: 0, or -EAGAIN if this is one for user_page_pin().
  */
-int user_page_pin_present(unsigned long addr, bool write, struct page **page)
+int user_page_pin_present(unsigned long addr, bool write, bool fault,
+			  struct page **page)
 {
 	if (!pin_without_locks(addr, write, page) &&
-	    !pin_if_not_locked(addr, write, page))
+	    !pin_if_not_locked(addr, write, fault, page))
 		return -EAGAIN;
 
 	if (likely(has_owner(*page)))
@@ -172,6 +186,10 @@ int user_page_pin(unsigned long addr, bool write, struct page **page)
 	struct mm_struct *mm = current->mm;
 	int ret;
 
+	/* What is there is not to be marked dirty, as GUP does then. */
+	if (pin_without_locks(addr, write, page))
+		goto pinned;
+
 	/* Lets the stack grow, as the fault handler does, and GUP does not. */
 	if (!lock_mm_and_find_vma(mm, addr, NULL))
 		return fatal_signal_pending(current) ? -EINTR : -EFAULT;
@@ -184,6 +202,7 @@ int user_page_pin(unsigned long addr, bool write, struct page **page)
 	if (ret != 1)
 		return ret < 0 ? ret : -EAGAIN;
 
+pinned:
 	if (likely(has_owner(*page)))
 		return 0;
 

@@ -8,7 +8,8 @@ struct mm_struct;
 struct page;
 
 int user_page_pin(unsigned long addr, bool write, struct page **page);
-int user_page_pin_present(unsigned long addr, bool write, struct page **page);
+int user_page_pin_present(unsigned long addr, bool write, bool fault,
+			  struct page **page);
 void user_page_unpin(struct page *page, bool write, bool dirty);
 bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		      const struct page *page, bool write);

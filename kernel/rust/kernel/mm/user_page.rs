@@ -115,18 +115,23 @@ impl<'a> UserMemory<'a> {
         unsafe { self.pinned(page, addr) }
     }
 
-    /// Pins the page that holds `addr` if it is present, without waiting for anything.
+    /// Pins the page that holds `addr` if it is present.
     ///
-    /// Fails with [`EAGAIN`] if it is not, or if [`Self::pin()`] has to be asked for another
-    /// reason.
+    /// Waits for nothing that is up to user space. If `fault`, a page is faulted in if that takes
+    /// nothing but memory; it may be in swap.
+    ///
+    /// Fails with [`EAGAIN`] if it is not present, or if [`Self::pin()`] has to be asked for
+    /// another reason.
     ///
     /// [`EAGAIN`]: crate::prelude::EAGAIN
     #[inline]
-    pub fn pin_present<A: Access>(&self, addr: usize) -> Result<UserPage<'a, A>> {
+    pub fn pin_present<A: Access>(&self, addr: usize, fault: bool) -> Result<UserPage<'a, A>> {
         let mut page = ptr::null_mut();
 
         // SAFETY: `page` is valid for writing. By the type invariants, there is a current `mm`.
-        to_result(unsafe { bindings::user_page_pin_present(addr, A::WRITE, &raw mut page) })?;
+        to_result(unsafe {
+            bindings::user_page_pin_present(addr, A::WRITE, fault, &raw mut page)
+        })?;
         // SAFETY: `user_page_pin_present()` just returned the page.
         unsafe { self.pinned(page, addr) }
     }
