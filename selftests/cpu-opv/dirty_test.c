@@ -55,7 +55,7 @@ FIXTURE_SETUP(dirty)
 			  fd, 0);
 	ASSERT_TRUE((void *)self->page != MAP_FAILED);
 	close(fd);
-	if (*(volatile __u64 *)self->page || is_dirty(self->page) < 0)
+	if (*self->page || is_dirty(self->page) < 0)
 		SKIP(return, "needs root and CONFIG_PROC_PAGE_MONITOR");
 	if (is_dirty(self->page))
 		SKIP(return, "a load makes the page dirty");

@@ -11,7 +11,7 @@
 #include "kselftest_harness.h"
 #include "stats.h"
 
-#define NR_CALLS	1000
+#define NR_CALLS	200
 #define NR_STRAYS	(NR_CALLS / 10)	/* that have other reasons */
 #define SETTLE_USEC	100000
 #define SCHED_DEBUG	"/sys/kernel/debug/sched/debug"
@@ -101,7 +101,7 @@ static void expect_way(struct __test_metadata *_metadata,
 			TH_LOG("%s", way);
 }
 
-TEST_F(interrupts, none_on_own_cpu)
+TEST_F_TIMEOUT(interrupts, none_on_own_cpu, RUN_TIMEOUT)
 {
 	settle(_metadata, self, self->cpu);
 	call(_metadata, self);
@@ -109,7 +109,7 @@ TEST_F(interrupts, none_on_own_cpu)
 	expect_way(_metadata, self, "own");
 }
 
-TEST_F(interrupts, none_of_idle_cpu)
+TEST_F_TIMEOUT(interrupts, none_of_idle_cpu, RUN_TIMEOUT)
 {
 	settle(_metadata, self, nth_cpu(0));
 	call(_metadata, self);
@@ -128,7 +128,7 @@ static void expect_one_each(struct __test_metadata *_metadata,
 	expect_way(_metadata, self, "busy");
 }
 
-TEST_F(interrupts, one_of_busy_cpu)
+TEST_F_TIMEOUT(interrupts, one_of_busy_cpu, RUN_TIMEOUT)
 {
 	struct spinner spinner;
 
@@ -137,7 +137,7 @@ TEST_F(interrupts, one_of_busy_cpu)
 	stop_spinner(&spinner);
 }
 
-TEST_F(interrupts, one_of_cpu_busy_with_another_process)
+TEST_F_TIMEOUT(interrupts, one_of_cpu_busy_with_another_process, RUN_TIMEOUT)
 {
 	pid_t pid = fork();
 

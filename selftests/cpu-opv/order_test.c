@@ -25,7 +25,7 @@
 #define WAIT_USEC	20
 #define MAX_WRITERS	3
 #define NR_OPERANDS	(2 * MAX_WRITERS)
-#define NR_FOUND	(1 << 16)
+#define NR_FOUND	65536
 
 FIXTURE(order)
 {
@@ -160,7 +160,7 @@ static void *write_word(void *arg)
 	while (!writer->self->stop && !writer->error) {
 		if (madvise(page, page_size(), MADV_DONTNEED))
 			writer->error = -errno;
-		if (*(volatile __u64 *)writer->word)
+		if (*writer->word)
 			writer->error = -EIO;
 		check(writer, set_word(writer));
 		writer->rounds++;

@@ -276,7 +276,7 @@ TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
 	*self->page = 5;
 	begin(_metadata, self, variant, 2);
 	drop(_metadata, self);
-	*(volatile __u64 *)self->page = 6;
+	*self->page = 6;
 	finish(_metadata, self, variant, 6);
 }
 
