@@ -313,6 +313,14 @@ pub const SYS_cpu_opv: c_long = FIRST_NUMBER
 /// Signals do not show: a call that has to wait for a page is restarted after the handler, and
 /// nothing of it has been done then.
 ///
+/// # With membarrier(2)
+///
+/// To membarrier of this process the operations are in order, as accesses of a thread are that has
+/// compiler barriers between them. But membarrier does **not** wait for a vector that is under way:
+/// when it returns, one that read a flag before may still be about to store. To wait for vectors on
+/// a CPU, run one without operations there. That aborts a restartable sequence as
+/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ` does, in whichever process.
+///
 /// # Safety
 ///
 /// The kernel reads and writes at the addresses in `ops` as though a thread on CPU `cpu` did. What
