@@ -114,6 +114,9 @@ TEST_F(dirty, not_when_failed)
 		op_copy(NULL, self->page, sizeof(*self->page)),
 	};
 
+#ifdef __arm__
+	SKIP(return, "without LPAE to look for the fault marks the page");
+#endif
 	EXPECT_EQ(-EFAULT, cpu_opv(ops, 2, self->cpu, 0));
 	EXPECT_EQ(0, is_dirty(self->page));
 	ops[1].u.memcpy_op.expect_fault_dst = 1;
