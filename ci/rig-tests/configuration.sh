@@ -18,7 +18,7 @@ dropped_option() {
 	build_mini && [ "$(of_build made | wc -l)" = 1 ] && build_mini && [ "$(of_build made | wc -l)" = 1 ] || return
 	touch "$scratch/drop"
 	build_mini || return	# as there is nothing to do
-	echo "// edited" >>"$checkout/kernel/cpu_opv.rs"
+	echo "// edited" >>"$checkout/kernel/cpu_opv/cpu_opv.rs"
 	refuses "cannot be built as " build_mini || return
 	refuses "asks: CONFIG_RUST=y" build_mini || return	# it does not go away by itself
 	rm "$scratch/drop"

@@ -10,7 +10,7 @@ tree_id() { cat "$scratch"/cache/kdir-*/tree.source; }
 of_another_user() {
 	make_mini && chown -R 65534 "$mini" || return
 	for _ in first second; do
-		with_mini "$CI"/kernel/tree && in_tree Kbuild && in_tree kernel/cpu_opv.rs || return
+		with_mini "$CI"/kernel/tree && in_tree Kbuild && in_tree kernel/cpu_opv/cpu_opv.rs || return
 	done
 }
 
