@@ -22,7 +22,7 @@ help: ## this list
 run: ## boot the patched kernel in QEMU and run a demonstration in it
 	@ci/commands/run
 
-test: ## check everything: series, crates, the rig, selftests in the booted kernel (4 architectures)
+test: ## check everything: series, crates, the rig, selftests in the booted kernel (5 kernels)
 	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED)) rig
 
 test-all: ## the same on all architectures
