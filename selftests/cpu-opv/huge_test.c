@@ -38,22 +38,6 @@ FIXTURE_VARIANT_ADD(huge, hugetlb)
 	.config = "CONFIG_HUGETLBFS",
 };
 
-/* The number after the last line that starts with key, or -1. */
-static long number_in(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "r");
-	long number = -1;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, key, strlen(key)))
-			number = atol(line + strlen(key));
-	}
-	if (f)
-		fclose(f);
-	return number;
-}
-
 /* Two more than there are. They may be there even if this cannot be done. */
 static void reserve(struct __test_metadata *_metadata)
 {

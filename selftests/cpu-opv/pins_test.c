@@ -8,10 +8,10 @@
  */
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
+#include "restore.h"
 #include "userfault.h"
 
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
@@ -31,7 +31,6 @@ FIXTURE(pins)
 	int nr_ops;
 	pthread_t caller;
 	int ret;		/* of the call */
-	long reserved;		/* nr_hugepages before; -1: not changed */
 	__u64 seen;
 };
 
@@ -68,34 +67,9 @@ FIXTURE_VARIANT_ADD(pins, load_on_other_cpu)
 	.loads = true,
 };
 
-/* The number after the line's beginning in a file of the kernel, or -1. */
-static long number_in(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "r");
-	long number = -1;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, key, strlen(key)))
-			number = atol(line + strlen(key));
-	}
-	if (f)
-		fclose(f);
-	return number;
-}
-
-static int write_number(const char *path, long number)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld", number);
-	return write_file(path, text);
-}
-
 FIXTURE_SETUP(pins)
 {
 	self->fd = -1;
-	self->reserved = -1;
 	if (!cpu_opv_available())
 		SKIP(return, CPU_OPV_ABSENT);
 	self->cpu = aim(variant->other_cpu);
@@ -113,11 +87,9 @@ FIXTURE_SETUP(pins)
 		SKIP(return, USERFAULT_ABSENT);
 }
 
-FIXTURE_TEARDOWN(pins)
+FIXTURE_TEARDOWN_PARENT(pins)
 {
-	close(self->fd);
-	if (self->reserved >= 0)
-		write_number(NR_HUGEPAGES, self->reserved);
+	wait_until_restored();
 }
 
 static void *call(void *arg)
@@ -231,16 +203,23 @@ static long huge_page_size(void)
 }
 
 /* Makes a pool of huge pages with one that is free. Returns what is missing. */
-static const char *have_one_huge_page(FIXTURE_DATA(pins) *self)
+static const char *have_one_huge_page(struct __test_metadata *_metadata,
+				      FIXTURE_DATA(pins) *self)
 {
+	static char text[32];
+	static struct setting settings[] = {
+		{ .path = NR_HUGEPAGES, .text = text }, {}
+	};
 	const char *meminfo = "/proc/meminfo";
 	long used, size = huge_page_size();
 
 	if (size <= 0 || size > LARGEST_SIZE)
 		return "needs CONFIG_HUGETLBFS, and huge pages that are not too large";
-	self->reserved = number_in(NR_HUGEPAGES, "");
-	used = self->reserved - number_in(meminfo, "HugePages_Free:");
-	if (write_number(NR_HUGEPAGES, used + 1) ||
+	wait_until_restored();
+	used = number_in(NR_HUGEPAGES, "") -
+	       number_in(meminfo, "HugePages_Free:");
+	snprintf(text, sizeof(text), "%ld", used + 1);
+	if (change_settings(_metadata, settings) ||
 	    number_in(meminfo, "HugePages_Free:") != 1 ||
 	    number_in(meminfo, "HugePages_Rsvd:"))
 		return "needs root, and one huge page that is free";
@@ -267,7 +246,7 @@ static void end_by_sigbus(int sig)
 /* A store has to get the page that was dropped, or else SIGBUS. */
 TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
 {
-	const char *missing = have_one_huge_page(self);
+	const char *missing = have_one_huge_page(_metadata, self);
 	struct sigaction action = { .sa_handler = end_by_sigbus };
 
 	if (missing)
@@ -283,7 +262,7 @@ TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
 /* And so does the call. */
 TEST_F_TIMEOUT(pins, call_gets_huge_page, TIMEOUT_SEC)
 {
-	const char *missing = have_one_huge_page(self);
+	const char *missing = have_one_huge_page(_metadata, self);
 
 	if (missing)
 		SKIP(return, "%s", missing);

@@ -83,6 +83,22 @@ static inline int read_file(const char *path, char *text, size_t size)
 	return len < 0 ? -EIO : 0;
 }
 
+/* The number after the last line that starts with key, or -1. */
+static inline long number_in(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	long number = -1;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, strlen(key)))
+			number = atol(line + strlen(key));
+	}
+	if (f)
+		fclose(f);
+	return number;
+}
+
 /* The last one first. */
 static inline int restore_settings(void *settings)
 {
