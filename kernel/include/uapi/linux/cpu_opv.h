@@ -4,6 +4,11 @@
  * respect to everything else that runs there
  *
  *	int cpu_opv(struct cpu_op *ops, int cpuopcnt, int cpu, int flags);
+ *
+ * The interface, with its names and constants, was designed by Mathieu
+ * Desnoyers.
+ *
+ * Copyright (c) 2017-2018 Mathieu Desnoyers <mathieu.desnoyers@efficios.com>
  */
 #ifndef _UAPI_LINUX_CPU_OPV_H
 #define _UAPI_LINUX_CPU_OPV_H
