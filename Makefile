@@ -7,12 +7,13 @@
 # NATIVE=no       make bench without the times that the crate takes on this machine
 # KERNEL=7.3      another release to put the series onto, where it applies
 # SECONDS=60      how long make torture has each test go on
+# DIR=DIRECTORY   where make branch makes a git tree, and make import finds it
 export ARCH BOOT KDIR NATIVE KERNEL
 
 # what each change is tested on
 TESTED = x86_64 arm arm-lpae powerpc x86_64-kasan
 
-.PHONY: help run test test-all torture bench status boot kernel image patches lint bisectable clean
+.PHONY: help run test test-all torture bench status boot kernel image patches branch import lint bisectable clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -48,6 +49,12 @@ image: ## the same, and print the path of its image (with make -s: nothing else)
 
 patches: ## write the series in patches/ from the sources
 	@ci/commands/patches
+
+branch: ## a git tree of Linux with the series as commits, in DIR, to edit them
+	@ci/series/branch '$(DIR)'
+
+import: ## take what was changed in DIR back into kernel/, selftests/ and arch-wiring/
+	@ci/series/import '$(DIR)'
 
 lint: ## the quick part of the test: series, formatting, lints
 	@ARCH= ci/commands/test series style
