@@ -46,12 +46,30 @@ CACHE=${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cpu-opv}
 	die "the cache $CACHE has a character in its path that make or QEMU takes for something else; set CPU_OPV_CACHE"
 mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
 
+# Debian's tools before those of rustup or pyenv.
+PATH=$CACHE/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
+
+# Whether a VERSION is there, and not older than another.
+at_least() { # VERSION OLDEST
+	[ -n "$1" ] && [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+qemu_version() { # PROGRAM
+	"$1" --version 2>/dev/null | sed -nE '1s/.* version ([0-9.]+).*/\1/p'
+}
+
+# Of the architecture that is loaded. One that has yet to be installed is not.
+qemu_is_older_than() { # VERSION
+	command -v "$qemu" >/dev/null && ! at_least "$(qemu_version "$qemu")" "$1"
+}
+
 # What ci/arch says of an architecture, and what it need not say.
 load_architecture() { # NAME
 	configs=("$1") test_configs=() boot_configs=() targets=all
 	qemu='' qemu_package='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- boots=(default) abis=()
 	accel=tcg,thread=multi build=$1 silence=60 nodes=1
 	declare -gA mmus=()	# by boot
+	sysroot='' sysroot_packages=() no_boots=''
 	# shellcheck source=arch/x86_64.sh
 	. "$CI/arch/$1.sh"
 	programs=${configs[0]}		# those of its variants are the same
@@ -101,8 +119,6 @@ PROGRAMS=$WORK/programs/$programs	# what goes into the guest
 CARGO=$CACHE/cargo		# build directory of the crates
 LOGS=$CACHE/logs/$build
 export CARGO_TARGET_DIR=$CARGO LIBCLANG_PATH=/usr/lib/llvm-$LLVM/lib RUSTC=/usr/bin/rustc
-# Debian's tools before those of rustup or pyenv.
-PATH=$CACHE/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
 
 # One run at a time: two would trample each other's builds. Scripts started by the holder inherit the lock.
 lock() {
@@ -117,7 +133,7 @@ lock() {
 
 # Some architectures are only compiled, or run nothing but what is in the kernel.
 need_programs() {
-	if [ ${#boots[@]} = 0 ] || [ ${#abis[@]} = 0 ]; then die "no programs run on $ARCH here; make kernel and make test take it"; fi
+	if [ ${#boots[@]} = 0 ] || [ ${#abis[@]} = 0 ]; then die "no programs run on $ARCH here${no_boots:+, which $no_boots}; make kernel and make test take it"; fi
 }
 
 # What kernels are made with.

@@ -9,7 +9,7 @@ build_lines=1200
 qemu="qemu-system-s390x"
 qemu_package="qemu-system-misc"
 qemu_args=(-machine s390-ccw-virtio -cpu max)
-accel=tcg,thread=single			# QEMU 7.2 may hang when a CPU comes online while another flushes its TLB
+accel=tcg,thread=single			# QEMU, 10.0 too, may hang when a CPU comes online while another flushes its TLB
 console=ttysclp0
 virtio=ccw
 

@@ -31,3 +31,19 @@ piece() { sed "s|@IDENTITY@|$NAME <$EMAIL>|g" "$1"; }
 message_of() { piece "$1" | sed '/^---$/,$d; /^New-file: /d'; }
 new_files_of() { piece "$1" | sed -n '1,/^---$/s/^New-file: //p'; }
 diff_of() { piece "$1" | sed '1,/^---$/d'; }
+
+# A git repository of what the pristine kernel has of the files that are named on stdin. The commit is tagged "base".
+start_repository() { # DIRECTORY
+	local file
+	rm -rf "$1"
+	mkdir -p "$1"
+	git -C "$1" init -q --template= -b series
+	{ echo .gitattributes && sort -u; } | while read -r file; do
+		[ -f "$SRC/$file" ] || continue		# made by an earlier piece, or `git apply` will say
+		mkdir -p "$(dirname "$1/$file")"
+		cp "$SRC/$file" "$1/$file"
+	done
+	git -C "$1" add -A
+	git -C "$1" commit -q --allow-empty -m "Linux $(kernel_version "$SRC")"
+	git -C "$1" tag base
+}

@@ -140,12 +140,13 @@ use kernel::{
     rseq,
     smp,
     task::{
-        cond_resched,
+        might_sleep,
         CurrentTask,
         Task, //
     },
     types::NotThreadSafe,
-    uaccess::UserPtr, //
+    uaccess::UserPtr,
+    uapi, //
 };
 use pages::{
     Missing,
@@ -407,7 +408,8 @@ impl Call<'_> {
                 count(Event::Restarted);
                 return Err(ERESTARTNOINTR);
             }
-            cond_resched();
+            // Calls that are tried over and over are no reason not to be preempted.
+            might_sleep();
         }
     }
 }
@@ -421,8 +423,8 @@ fn is_allowed(cpu: CpuId) -> bool {
 fn cpu_opv(ops: UserPtr, cpuopcnt: i32, cpu: i32, flags: i32) -> Result<i32> {
     match flags as ffi::c_uint {
         0 => (),
-        bindings::cpu_op_flags_CPU_OP_NR_FLAG => return Ok(bindings::cpu_op_type_NR_CPU_OPS as i32),
-        bindings::cpu_op_flags_CPU_OP_VEC_LEN_MAX_FLAG => return Ok(VEC_LEN_MAX as i32),
+        uapi::cpu_op_flags_CPU_OP_NR_FLAG => return Ok(uapi::cpu_op_type_NR_CPU_OPS as i32),
+        uapi::cpu_op_flags_CPU_OP_VEC_LEN_MAX_FLAG => return Ok(VEC_LEN_MAX as i32),
         _ => return Err(EINVAL),
     }
 
@@ -436,12 +438,13 @@ fn cpu_opv(ops: UserPtr, cpuopcnt: i32, cpu: i32, flags: i32) -> Result<i32> {
         return Err(EINVAL);
     }
 
+    // A task that has none, in the kernel, makes no system calls.
+    let memory = UserMemory::of(current).ok_or(EFAULT)?;
     let mut vector = Vector::default();
-    vector.read(ops, count)?;
+    vector.read(ops, count, &memory)?;
     let call = Call {
         current,
-        // A task that has none, in the kernel, makes no system calls.
-        memory: UserMemory::of(current).ok_or(EFAULT)?,
+        memory,
         cpu,
         vector: &vector,
     };

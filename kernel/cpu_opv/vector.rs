@@ -11,23 +11,23 @@ use core::mem::{
 };
 use kernel::{
     array_vec::ArrayVec,
-    bindings, ffi,
+    ffi,
+    mm::user_page::UserMemory,
     page::{
         PAGE_MASK,
         PAGE_SIZE, //
     },
     prelude::*,
     uaccess::{
-        task_size,
-        untagged_addr,
         UserPtr,
         UserSlice, //
     },
+    uapi, //
 };
 
-pub(super) const VEC_LEN_MAX: usize = bindings::CPU_OP_VEC_LEN_MAX as usize;
-const VEC_DATA_LEN_MAX: usize = bindings::CPU_OP_VEC_DATA_LEN_MAX as usize;
-pub(super) const DATA_LEN_MAX: usize = bindings::CPU_OP_DATA_LEN_MAX as usize;
+pub(super) const VEC_LEN_MAX: usize = uapi::CPU_OP_VEC_LEN_MAX as usize;
+const VEC_DATA_LEN_MAX: usize = uapi::CPU_OP_VEC_DATA_LEN_MAX as usize;
+pub(super) const DATA_LEN_MAX: usize = uapi::CPU_OP_DATA_LEN_MAX as usize;
 
 // An operand is in two pages at most.
 const _: () = assert!(DATA_LEN_MAX <= PAGE_SIZE);
@@ -48,8 +48,8 @@ pub(super) struct RawOp {
 }
 
 const _: () = {
-    assert!(size_of::<RawOp>() == size_of::<bindings::cpu_op>());
-    assert!(offset_of!(RawOp, first) == offset_of!(bindings::cpu_op, u));
+    assert!(size_of::<RawOp>() == size_of::<uapi::cpu_op>());
+    assert!(offset_of!(RawOp, first) == offset_of!(uapi::cpu_op, u));
 };
 
 /// A range of user memory that an operation works on.
@@ -71,12 +71,10 @@ impl Operand {
         }
     }
 
-    /// Fails with [`EFAULT`] unless the operand lies in the caller's address space, below `limit`.
-    fn check_range(&mut self, limit: usize) -> Result {
-        self.addr = untagged_addr(self.addr).ok_or(EFAULT)?;
-        if self.addr > limit || self.len > limit - self.addr {
-            return Err(EFAULT);
-        }
+    /// Takes off the tag of the address. Fails with [`EFAULT`] unless the operand lies in the
+    /// caller's address space.
+    fn untag(&mut self, untag: impl Fn(usize, usize) -> Option<usize>) -> Result {
+        self.addr = untag(self.addr, self.len).ok_or(EFAULT)?;
         Ok(())
     }
 
@@ -134,12 +132,12 @@ impl Op {
     /// Returns what `raw` asks for, or [`EINVAL`] if anything but an address is bad.
     fn parse(raw: &RawOp) -> Result<Self> {
         let op = match raw.op as ffi::c_uint {
-            bindings::cpu_op_type_CPU_COMPARE_EQ_OP => Op::compare(raw, true),
-            bindings::cpu_op_type_CPU_COMPARE_NE_OP => Op::compare(raw, false),
-            bindings::cpu_op_type_CPU_MEMCPY_OP => Op::copy(raw, false),
-            bindings::cpu_op_type_CPU_MEMCPY_RELEASE_OP => Op::copy(raw, true),
-            bindings::cpu_op_type_CPU_ADD_OP => Op::add(raw, false),
-            bindings::cpu_op_type_CPU_ADD_RELEASE_OP => Op::add(raw, true),
+            uapi::cpu_op_type_CPU_COMPARE_EQ_OP => Op::compare(raw, true),
+            uapi::cpu_op_type_CPU_COMPARE_NE_OP => Op::compare(raw, false),
+            uapi::cpu_op_type_CPU_MEMCPY_OP => Op::copy(raw, false),
+            uapi::cpu_op_type_CPU_MEMCPY_RELEASE_OP => Op::copy(raw, true),
+            uapi::cpu_op_type_CPU_ADD_OP => Op::add(raw, false),
+            uapi::cpu_op_type_CPU_ADD_RELEASE_OP => Op::add(raw, true),
             _ => return Err(EINVAL),
         };
         let is_add = matches!(op, Op::Add { .. });
@@ -206,17 +204,22 @@ impl Op {
         [Some(first), second].into_iter().flatten()
     }
 
-    fn check_ranges(&mut self, limit: usize) -> Result {
+    fn untag(&mut self, untag: impl Fn(usize, usize) -> Option<usize>) -> Result {
         match self {
-            Op::Compare { a, b, .. } => {
-                a.check_range(limit)?;
-                b.check_range(limit)
+            Op::Compare {
+                a: first,
+                b: second,
+                ..
             }
-            Op::Copy { dst, src, .. } => {
-                dst.check_range(limit)?;
-                src.check_range(limit)
+            | Op::Copy {
+                dst: first,
+                src: second,
+                ..
+            } => {
+                first.untag(&untag)?;
+                second.untag(&untag)
             }
-            Op::Add { p, .. } => p.check_range(limit),
+            Op::Add { p, .. } => p.untag(&untag),
         }
     }
 }
@@ -231,11 +234,11 @@ impl Vector {
     /// Copies a vector of `count` operations in from user space, and validates it.
     ///
     /// User memory is not read twice.
-    pub(super) fn read(&mut self, ptr: UserPtr, count: usize) -> Result {
+    pub(super) fn read(&mut self, ptr: UserPtr, count: usize, memory: &UserMemory<'_>) -> Result {
         let mut raw = ArrayVec::<RawOp, VEC_LEN_MAX>::new();
         let mut reader = UserSlice::new(ptr, count * size_of::<RawOp>()).reader();
         raw.read_from(&mut reader, count)?;
-        self.parse(&raw)
+        self.parse(&raw, |addr, len| memory.untag(addr, len))
     }
 
     /// Returns all operands in the order in which they are checked, each with whether it is written
@@ -246,8 +249,12 @@ impl Vector {
     }
 
     /// Validates a vector of at most [`VEC_LEN_MAX`] operations: all of them and the sum of their
-    /// lengths first, then all addresses.
-    pub(super) fn parse(&mut self, raw: &[RawOp]) -> Result {
+    /// lengths first, then all addresses, with [`UserMemory::untag()`].
+    pub(super) fn parse(
+        &mut self,
+        raw: &[RawOp],
+        untag: impl Fn(usize, usize) -> Option<usize>,
+    ) -> Result {
         let mut sum = 0;
         for raw in raw {
             self.ops.push(Op::parse(raw)?);
@@ -257,9 +264,6 @@ impl Vector {
             return Err(EINVAL);
         }
 
-        let limit = task_size();
-        self.ops
-            .iter_mut()
-            .try_for_each(|op| op.check_ranges(limit))
+        self.ops.iter_mut().try_for_each(|op| op.untag(&untag))
     }
 }

@@ -28,6 +28,7 @@
 #include <linux/pgtable.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <linux/user_page.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/workqueue.h>
@@ -37,6 +38,30 @@
  * would be returned as it is, and never pass for mapped.
  */
 #define USER_PAGE_FLAGS	FOLL_HONOR_NUMA_FAULT
+
+/**
+ * user_page_range() - whether a range that the current task names can be its own
+ * @addr: where it starts; the tag in its upper bits is taken off
+ * @len: its length in bytes; may be 0, also at the end of the address space
+ *
+ * The address space is that of the task: a 32-bit one has less of it, and not
+ * every task may use tags. Whether anything is mapped there is not looked at.
+ *
+ * Context: process context.
+ * Return: true if the range lies in the address space. Else @addr is as before.
+ */
+bool user_page_range(unsigned long *addr, unsigned long len)
+{
+	unsigned long start = untagged_addr(*addr);
+
+	/* arm64 takes tags off for any task. */
+	if (start != *addr && !access_ok((void __user *)*addr, 0))
+		return false;
+	if (start > TASK_SIZE || len > TASK_SIZE - start)
+		return false;
+	*addr = start;
+	return true;
+}
 
 /* Whether @page is not special memory that a driver mapped. */
 static bool has_owner(struct page *page)

@@ -204,7 +204,7 @@ static inline long long run_usec(long long usec)
 {
 	const char *seconds = getenv("CPU_OPV_SECONDS");
 
-	return seconds ? atoll(seconds) * 1000000 : usec;
+	return seconds ? atof(seconds) * 1000000 : usec;
 }
 
 static inline void sleep_usec(long long usec)
@@ -217,7 +217,6 @@ static inline void sleep_usec(long long usec)
 	nanosleep(&time, NULL);
 }
 
-#define RUN_TIMEOUT		(24 * 3600)
 #define TH_LOG_OPERATIONS(nr)	TH_LOG("operations: %lu", (unsigned long)(nr))
 
 /* Writes to a file, most likely one of the kernel's; 0 or -errno. */

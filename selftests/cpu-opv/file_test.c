@@ -106,13 +106,13 @@ FIXTURE_TEARDOWN(file)
 }
 
 /* What the file has, whoever maps it. */
-static struct incremented content(int fd)
+static unsigned long counter_in(int fd)
 {
-	struct incremented found = { .counter = -1 };
+	struct incremented found;
 
 	if (pread(fd, &found, sizeof(found), 0) != sizeof(found))
-		found.counter = -1;
-	return found;
+		return -1;
+	return found.counter;
 }
 
 /* Has the file's pages written, and so write-protected, and dropped. */
@@ -143,13 +143,13 @@ TEST_F_TIMEOUT(file, has_what_was_stored, RUN_TIMEOUT)
 	finish(_metadata, &self->inc);
 
 	expected = variant->map_flags == MAP_SHARED ? self->inc.done : 0;
-	EXPECT_EQ(expected, content(self->fd).counter);
+	EXPECT_EQ(expected, counter_in(self->fd));
 	EXPECT_EQ(0, msync(p, self->size, MS_SYNC));
 	EXPECT_EQ(0, munmap(p, self->size));
 	EXPECT_EQ(0, fsync(self->fd));
 	if (write_file(DROP_CACHES, "3"))
 		TH_LOG("the caches could not be dropped");
-	EXPECT_EQ(expected, content(self->fd).counter);
+	EXPECT_EQ(expected, counter_in(self->fd));
 	TH_LOG("%lu turns", self->turns);
 }
 

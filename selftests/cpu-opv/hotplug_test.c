@@ -106,7 +106,7 @@ static int increment(struct worker *w, int cpu)
 
 static int push(struct worker *w, int cpu, struct node *node)
 {
-	struct node **head = &w->self->of_cpu[cpu].head, *first;
+	struct node **head = &w->self->of_cpu[cpu].head, *first = NULL;
 	struct cpu_op ops[] = {
 		op_eq(head, &first, sizeof(first)),
 		op_copy_release(head, &node, sizeof(node)),

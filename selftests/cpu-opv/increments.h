@@ -67,7 +67,7 @@ static inline int increment_by_add(struct increments *inc)
 
 static inline int increment_by_compare_and_store(struct increments *inc)
 {
-	unsigned long before, after;
+	unsigned long before, after = 0;
 	struct cpu_op load = op_copy(&before, &inc->p->counter, sizeof(before));
 	struct cpu_op ops[] = {
 		op_eq(&inc->p->counter, &before, sizeof(before)),
@@ -207,8 +207,8 @@ static inline void finish(struct __test_metadata *_metadata,
 					  NULL));
 	EXPECT_TRUE(!inc->complaint)
 		TH_LOG("%s (%d)", inc->complaint, inc->wrong);
-	EXPECT_LT(0, inc->done);
-	EXPECT_EQ(inc->done, inc->p->counter);
+	EXPECT_LT(0, atomic_load(&inc->done));
+	EXPECT_EQ(atomic_load(&inc->done), atomic_load(&inc->p->counter));
 	TH_LOG_OPERATIONS(inc->done + inc->failed);
 }
 

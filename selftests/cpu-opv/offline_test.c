@@ -241,7 +241,7 @@ TEST_F_TIMEOUT(offline, is_over_once_the_cpu_is_back, RUN_TIMEOUT)
 	for (n = 0; n < NR_CALLERS; n++)
 		ASSERT_EQ(0, pthread_join(callers[n], NULL));
 	EXPECT_EQ(0, atomic_load(&watch.error));
-	EXPECT_EQ(0, watch.seen_busy);
+	EXPECT_EQ(0, atomic_load(&watch.seen_busy));
 	TH_LOG_OPERATIONS(watch.looks);
 }
 

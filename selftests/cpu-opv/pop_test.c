@@ -236,7 +236,7 @@ TEST_F_TIMEOUT(pop, tries_again_or_succeeds, RUN_TIMEOUT)
 	for (i = 0, node = (void *)self->head; node; node = node->next, i++) {
 		ASSERT_LE(0, index_of(self, node));
 		ASSERT_GT(NR_NODES, index_of(self, node));
-		ASSERT_FALSE(self->taken[index_of(self, node)]);
+		ASSERT_FALSE(atomic_load(&self->taken[index_of(self, node)]));
 		self->taken[index_of(self, node)] = true;
 	}
 	EXPECT_EQ(NR_NODES, i);

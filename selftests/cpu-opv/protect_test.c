@@ -168,7 +168,7 @@ TEST_F_TIMEOUT(protect, nothing_is_stored, RUN_TIMEOUT)
 	EXPECT_EQ(0, stores)
 		TH_LOG("of %lu times", turns);
 	EXPECT_EQ(0, atomic_load(&self->wrong));
-	EXPECT_EQ(self->done, *self->counter);
+	EXPECT_EQ(atomic_load(&self->done), atomic_load(self->counter));
 	TH_LOG_OPERATIONS(self->done);
 }
 

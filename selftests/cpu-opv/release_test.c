@@ -154,7 +154,7 @@ static void pass_messages(struct __test_metadata *_metadata,
 	EXPECT_TRUE(!self->error)
 		TH_LOG("%s", self->error);
 	EXPECT_EQ(calls, *self->flags);
-	EXPECT_NE(0, self->changes);
+	EXPECT_NE(0, atomic_load(&self->changes));
 	TH_LOG_OPERATIONS(calls);
 	TH_LOG("%lu of them seen", self->changes);
 }

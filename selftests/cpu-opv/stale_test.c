@@ -182,7 +182,7 @@ TEST_F_TIMEOUT(stale, the_page_of_the_moment_is_used, RUN_TIMEOUT)
 	EXPECT_EQ(0, ret);
 	EXPECT_TRUE(!self->error)
 		TH_LOG("%s", self->error);
-	EXPECT_EQ(calls, self->runs);
+	EXPECT_EQ(calls, atomic_load(&self->runs));
 	TH_LOG_OPERATIONS(calls);
 	TH_LOG("%d pages", self->pages);
 }

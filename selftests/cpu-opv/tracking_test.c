@@ -62,7 +62,7 @@ FIXTURE_VARIANT_ADD(tracking, accessed)
 static int is_noted(FIXTURE_DATA(tracking) *self,
 		    const FIXTURE_VARIANT(tracking) *variant, const void *page)
 {
-	struct page_region region;
+	struct page_region region = {};
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.start = addr_of(page),

@@ -133,7 +133,7 @@ TEST_F(userfault, missing)
 	start_server(_metadata, self);
 	EXPECT_EQ(0, cpu_opv(ops, ARRAY_SIZE(ops), self->cpu, 0));
 	stop_server(_metadata, self);
-	EXPECT_EQ(NR_PAGES, self->served);
+	EXPECT_EQ(NR_PAGES, atomic_load(&self->served));
 	EXPECT_EQ(SERVED, seen);
 	EXPECT_EQ(SERVED + 1 + 5, *second);
 }
@@ -170,7 +170,7 @@ TEST_F_TIMEOUT(userfault, missing_again_and_again, RUN_TIMEOUT)
 				     MADV_DONTNEED));
 	}
 	stop_server(_metadata, self);
-	EXPECT_LE(calls, self->served);
+	EXPECT_LE(calls, atomic_load(&self->served));
 	TH_LOG_OPERATIONS(calls);
 }
 
@@ -188,9 +188,9 @@ TEST_F(userfault, write_protected)
 	ASSERT_EQ(0, userfault_write_protect(self->fd, counter, true));
 	start_server(_metadata, self);
 	EXPECT_EQ(0, cpu_opv(&eq, 1, self->cpu, 0));
-	EXPECT_EQ(0, self->served);
+	EXPECT_EQ(0, atomic_load(&self->served));
 	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
-	EXPECT_EQ(1, self->served);
+	EXPECT_EQ(1, atomic_load(&self->served));
 	EXPECT_EQ(2, *counter);
 	stop_server(_metadata, self);
 }
@@ -209,10 +209,10 @@ TEST_F(userfault, read_write_protected)
 	start_server(_metadata, self);
 	ASSERT_EQ(0, userfault_protect(self->fd, counter, true));
 	EXPECT_EQ(0, cpu_opv(&eq, 1, self->cpu, 0));
-	EXPECT_EQ(1, self->served);
+	EXPECT_EQ(1, atomic_load(&self->served));
 	ASSERT_EQ(0, userfault_protect(self->fd, counter, true));
 	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
-	EXPECT_EQ(2, self->served);
+	EXPECT_EQ(2, atomic_load(&self->served));
 	EXPECT_EQ(2, *counter);
 	stop_server(_metadata, self);
 }
@@ -334,7 +334,7 @@ TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 100)
 	ualarm(WAIT_USEC, 0);
 	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
 	EXPECT_EQ(0, atomic_load(&self->error));
-	EXPECT_EQ(1, self->served);
+	EXPECT_EQ(1, atomic_load(&self->served));
 	EXPECT_EQ(SERVED + 5, *(__u64 *)self->pages);
 }
 

@@ -267,7 +267,7 @@ static void finish(struct __test_metadata *_metadata, FIXTURE_DATA(ways) *self)
 	EXPECT_TRUE(!self->complaint)
 		TH_LOG("%s", self->complaint);
 	for (i = 0; i < self->nr_targets; i++) {
-		EXPECT_EQ(done[i], self->targets[i]->counter);
+		EXPECT_EQ(done[i], atomic_load(&self->targets[i]->counter));
 		all += done[i];
 	}
 	TH_LOG_OPERATIONS(all);

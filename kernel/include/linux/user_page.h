@@ -7,6 +7,7 @@
 struct mm_struct;
 struct page;
 
+bool user_page_range(unsigned long *addr, unsigned long len);
 int user_page_pin(unsigned long addr, bool write, struct page **page);
 int user_page_pin_present(unsigned long addr, bool write, bool fault,
 			  struct page **page);

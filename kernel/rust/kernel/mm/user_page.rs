@@ -88,10 +88,24 @@ impl<'a> UserMemory<'a> {
         self.mm
     }
 
+    /// Returns `addr` without the tag that it may have in its upper bits, or [`None`] unless the
+    /// `len` bytes from there on lie in the address space of the task.
+    ///
+    /// A 32-bit task has less of it on a 64-bit kernel, and not every task may use tags. Whether
+    /// there is memory is not looked at.
+    #[inline]
+    pub fn untag(&self, mut addr: usize, len: usize) -> Option<usize> {
+        // SAFETY: `addr` is valid for reading and writing, and by the type invariants the task that
+        // it is of is the current one.
+        let is_valid = unsafe { bindings::user_page_range(&raw mut addr, len) };
+
+        is_valid.then_some(addr)
+    }
+
     /// Faults in and pins the page that holds `addr`.
     ///
-    /// `addr` must be [untagged](crate::uaccess::untagged_addr). May sleep, for as long as user
-    /// space likes: hold no other page meanwhile.
+    /// `addr` must be [untagged](Self::untag()). May sleep, for as long as user space likes: hold no
+    /// other page meanwhile.
     ///
     /// # Errors
     ///

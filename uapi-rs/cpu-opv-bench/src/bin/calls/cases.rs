@@ -5,9 +5,7 @@
 use cpu_opv_sys::cpu_op;
 
 use crate::Report;
-use crate::vector::{Memory, PAGE, add, compare, copy, run};
-
-const BEFORE_END: usize = PAGE - 4;
+use crate::vector::{BEFORE_END, Memory, PAGE, add, compare, copy, run, the_most};
 
 /// What is of interest on any CPU.
 pub fn all(report: &mut Report, place: &str, cpu: usize) {
@@ -55,12 +53,7 @@ pub fn all(report: &mut Report, place: &str, cpu: usize) {
         &[copy(at(0, 100), at(2, 200), PAGE)],
     );
 
-    let worst = [
-        copy(at(0, 100), at(2, 200), PAGE),
-        copy(at(4, BEFORE_END), at(6, BEFORE_END), 8),
-        copy(at(8, BEFORE_END), at(10, BEFORE_END), 8),
-        copy(at(12, BEFORE_END), at(14, BEFORE_END), 8),
-    ];
+    let worst = the_most(&memory);
     measure("the most: 4120 bytes in 16 pages", &worst);
     report.measure(
         place,

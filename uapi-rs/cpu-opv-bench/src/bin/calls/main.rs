@@ -11,6 +11,7 @@
 mod cases;
 mod counters;
 mod cpus;
+mod crowd;
 mod rivals;
 mod scale;
 mod trace;
@@ -121,7 +122,10 @@ fn main() {
                 }
             }
         }
-        Some("scale") => scale::all(&mut report),
+        Some("scale") => {
+            scale::all(&mut report);
+            crowd::all(&mut report);
+        }
         _ => panic!("usage: calls own | other | scale"),
     }
     report.lines.iter().for_each(|line| println!("{line}"));

@@ -7,6 +7,8 @@ use std::ptr;
 use cpu_opv_sys::*;
 
 pub const PAGE: usize = 4096;
+/// Where 8 bytes are in two pages.
+pub const BEFORE_END: usize = PAGE - 4;
 
 fn op(op: cpu_op_type, len: usize, u: cpu_op__u) -> cpu_op {
     let len = len as u32;
@@ -39,6 +41,17 @@ pub fn add(p: *mut u8, expect_fault: bool) -> cpu_op {
         ..Default::default()
     };
     op(CPU_ADD_OP, 8, cpu_op__u { arithmetic_op })
+}
+
+/// The largest vector: 4120 bytes, in all 16 pages of `memory`.
+pub fn the_most(memory: &Memory) -> [cpu_op; 4] {
+    let at = |page: usize, offset: usize| memory.at(page * PAGE + offset);
+    [
+        copy(at(0, 100), at(2, 200), PAGE),
+        copy(at(4, BEFORE_END), at(6, BEFORE_END), 8),
+        copy(at(8, BEFORE_END), at(10, BEFORE_END), 8),
+        copy(at(12, BEFORE_END), at(14, BEFORE_END), 8),
+    ]
 }
 
 /// Runs `ops` on `cpu`. Returns 0, or the errno.
