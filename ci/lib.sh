@@ -81,7 +81,7 @@ ARCH=${ARCH:-x86_64}
 load_architecture "$ARCH"
 
 # What the kernel is for: "test", with all that the tests look at and debugging; "faults", to be broken; "boot", for a shell, without
-# debugging; "demo", with what one program needs; "bench". The last word is the architecture's, which so takes back what it has not.
+# debugging; "demo", with what one program needs; "stock", which is none of ours; "bench". The last word is the architecture's, which so takes back what it has not.
 fragments=("$CI/kernel/base.config")
 case ${CPU_OPV_FOR:=test} in
 test | faults)
@@ -93,6 +93,7 @@ boot)
 	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
 	build=boot-$ARCH ;;
 demo) build=demo-$ARCH programs=$build ;;
+stock) build=stock-$ARCH virtio='' results=ttyS1 ;;
 bench)
 	[ -f "$CI/bench/$ARCH.sh" ] || die "make bench does not know $ARCH, but: $(names_of "$CI/bench" .sh)"
 	# shellcheck source=bench/x86_64.sh
