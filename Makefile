@@ -8,12 +8,13 @@
 # KERNEL=7.3      another release to put the series onto, where it applies
 # SECONDS=60      how long make torture has each test go on
 # DIR=DIRECTORY   where make branch makes a git tree, and make import finds it
+# FAULTS=NAME     which of ci/faults make faults is to try; one or several (all)
 export ARCH BOOT KDIR NATIVE KERNEL
 
 # what each change is tested on
 TESTED = x86_64 arm arm-lpae powerpc x86_64-kasan
 
-.PHONY: help run test test-all torture bench status boot kernel image patches branch import lint bisectable clean
+.PHONY: help run test test-all torture faults bench status boot kernel image patches branch import lint bisectable clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -24,13 +25,16 @@ run: ## boot the patched kernel in QEMU and run a demonstration in it
 	@ci/commands/run
 
 test: ## check everything: series, crates, the rig, selftests in the booted kernel (5 kernels)
-	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED)) rig
+	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED)) stock rig
 
 test-all: ## the same on all architectures
-	@ARCH= ci/commands/test series style crates all rig
+	@ARCH= ci/commands/test series style crates all stock rig
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
 	@ARCH= ci/commands/torture '$(or $(SECONDS),60)' $(or $(ARCH),x86_64)
+
+faults: ## break the kernel in each way of ci/faults, and see that a test fails (hours)
+	@ARCH= ci/commands/faults $(FAULTS)
 
 bench: ## count what calls cost, in instructions, and write docs/bench.md
 	@ci/commands/bench

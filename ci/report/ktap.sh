@@ -56,6 +56,29 @@ group_libtest() {
 		{ print "# " $0 }' "$3")
 }
 
+# Rows that did not get to run have no output, and so no plan: a failure.
+report_rows() { # PREFIX PLAN OUT
+	local name kind _ status file
+	while IFS=$'\t' read -r name kind _; do
+		file=$3/$name.out
+		[ -f "$file" ] || { mkdir -p "${file%/*}" && echo "did not run" >"$file"; }
+		status=$(awk -v name="$name" '$1 == name { print $2 }' "$3/status")
+		case $kind:$status in
+		libtest:*) group_libtest "$1$name" "${status:-none}" "$file" ;;
+		ktap:4) group "$1$name" 0 <"$file" ;;	# kselftest's way to say that all was skipped
+		*) group "$1$name" "${status:-none}" <"$file" ;;
+		esac
+	done <"$2"
+}
+
+# run_guest PREFIX PLAN OUT: the rows in a guest, each reported, and how it went.
+run_guest() {
+	check "$1guest runs to its end" "$CI/guest/start" run "$2" "$3" || true
+	mkdir -p "$3" && touch "$3/status"	# nothing of it ran, perhaps
+	check "$1guest's console has no kernel report" "$CI/report/console" "$3/console.log" || true
+	report_rows "$@"
+}
+
 finish() {
 	echo "KTAP version 1"
 	echo "1..$cases"

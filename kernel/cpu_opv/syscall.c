@@ -81,15 +81,15 @@ bool cpu_opv_cpu_is_allowed(int cpu)
  * order of this list, access to operands in the order of the vector.
  *
  * Return:
- * * %0		- all operations were run
- * * 1..4	- this operation, counted from 1, was a comparison that stopped the
- *		  vector; those before it were run
- * * -EINVAL	- bad @flags, @cpu, @cpuopcnt, or an operation's op, len or
- *		  reserved bytes
- * * -EFAULT	- @ops or an operand is not accessible user memory, or it is device
- *		  memory or was inserted by a driver
- * * -EAGAIN	- the same, for an operand whose expect_fault byte is set
- * * -ENOMEM	- no memory to fault an operand in
+ * * %0 - all operations were run
+ * * 1 to 4 - this operation, counted from 1, was a comparison that stopped the
+ *   vector; those before it were run
+ * * %-EINVAL - bad @flags, @cpu, @cpuopcnt, or an operation's op, len or
+ *   reserved bytes
+ * * %-EFAULT - @ops or an operand is not accessible user memory, or it is device
+ *   memory or was inserted by a driver
+ * * %-EAGAIN - the same, for an operand whose expect_fault byte is set
+ * * %-ENOMEM - no memory to fault an operand in
  *
  * If an error is returned nothing was written.
  */

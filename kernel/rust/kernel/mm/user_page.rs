@@ -104,8 +104,8 @@ impl<'a> UserMemory<'a> {
 
     /// Faults in and pins the page that holds `addr`.
     ///
-    /// `addr` must be [untagged](Self::untag()). May sleep, for as long as user space likes: hold no
-    /// other page meanwhile.
+    /// `addr` must be [untagged](Self::untag()). May sleep, for as long as user space likes: hold
+    /// no other page meanwhile.
     ///
     /// # Errors
     ///

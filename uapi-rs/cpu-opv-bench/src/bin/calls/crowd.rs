@@ -3,6 +3,7 @@
 //! Many threads that call for one CPU at the same time, with the largest vector that there is.
 
 use std::hint::spin_loop;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::*};
 use std::thread;
 
@@ -23,16 +24,9 @@ pub fn all(report: &mut Report) {
 fn measure(report: &mut Report, callers: usize) {
     let others = thread::available_parallelism().map_or(1, usize::from) - 1;
     let memory = Memory::new(16);
-    let (ready, go, done) = (
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-    );
-    let rest = |count: &AtomicUsize, until| {
-        while count.load(Acquire) < until {
-            spin_loop();
-        }
-    };
+    // Callers sleep until it is their turn: where many share a CPU, to spin would be all that they do.
+    let go = Barrier::new(callers + 1);
+    let done = AtomicUsize::new(0);
     let call = || {
         for _ in 0..CALLS {
             assert_eq!(run(&the_most(&memory), TARGET), 0);
@@ -41,27 +35,25 @@ fn measure(report: &mut Report, callers: usize) {
 
     thread::scope(|scope| {
         for caller in 0..callers {
-            let (ready, go, done, call) = (&ready, &go, &done, &call);
+            let (go, done, call) = (&go, &done, &call);
             scope.spawn(move || {
                 cpus::stay_on(&[1 + caller % others, TARGET]);
                 call();
-                ready.fetch_add(1, Release);
-                for round in 1..=ROUNDS {
-                    while go.load(Acquire) < round {
-                        thread::yield_now();
-                    }
+                for _ in 0..ROUNDS {
+                    go.wait();
                     call();
                     done.fetch_add(1, Release);
                 }
             });
         }
         cpus::stay_on(&[TARGET]);
-        rest(&ready, callers);
         report.row("crowd", &callers.to_string(), callers * CALLS);
         for round in 1..=ROUNDS {
+            go.wait();
             trace::begin();
-            go.store(round, Release);
-            rest(&done, round * callers);
+            while done.load(Acquire) < round * callers {
+                spin_loop();
+            }
             trace::end();
         }
     });
