@@ -15,14 +15,13 @@ const TARGET: usize = 0;
 const CALLS: usize = 3;
 const ROUNDS: usize = 3;
 
-pub fn all(report: &mut Report) {
+pub fn all(report: &mut Report, cpus: usize) {
     for callers in [1, 8, 64] {
-        measure(report, callers);
+        measure(report, callers, cpus - 1);
     }
 }
 
-fn measure(report: &mut Report, callers: usize) {
-    let others = thread::available_parallelism().map_or(1, usize::from) - 1;
+fn measure(report: &mut Report, callers: usize, others: usize) {
     let memory = Memory::new(16);
     // Callers sleep until it is their turn: where many share a CPU, to spin would be all that they do.
     let go = Barrier::new(callers + 1);

@@ -17,7 +17,7 @@ mod scale;
 mod trace;
 mod vector;
 
-use std::env;
+use std::{env, thread};
 
 /// How often to call for a row.
 #[derive(Clone, Copy)]
@@ -123,8 +123,9 @@ fn main() {
             }
         }
         Some("scale") => {
-            scale::all(&mut report);
-            crowd::all(&mut report);
+            let cpus = thread::available_parallelism().map_or(1, usize::from);
+            scale::all(&mut report, cpus);
+            crowd::all(&mut report, cpus);
         }
         _ => panic!("usage: calls own | other | scale"),
     }

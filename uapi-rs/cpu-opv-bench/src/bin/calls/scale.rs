@@ -13,8 +13,7 @@ const CALLS: usize = 16;
 /// So that the median has no timer interrupt in it.
 const ROUNDS: usize = 5;
 
-pub fn all(report: &mut Report) {
-    let cpus = thread::available_parallelism().map_or(1, usize::from);
+pub fn all(report: &mut Report, cpus: usize) {
     for callers in 1..=cpus {
         measure(report, "each on itself", callers, |caller| caller);
         measure(report, "all on one", callers, |_| 0);
