@@ -123,6 +123,7 @@ mod vector_kunit;
 
 use core::ptr;
 use kernel::{
+    array_vec::ArrayVec,
     bindings,
     cpu::CpuId,
     error::{
@@ -338,7 +339,8 @@ impl Call<'_> {
     ) -> Result<Outcome, Again> {
         let outcome = {
             let pinned = pages.pin(keep)?;
-            let steps = pinned.steps(self.vector, buffer)?;
+            let mut steps = ArrayVec::new();
+            pinned.add_steps(self.vector, buffer, &mut steps)?;
             self.run_alone(&pinned, &steps, turn)?
         };
 
@@ -361,7 +363,8 @@ impl Call<'_> {
 
     /// Runs the vector.
     fn run(&self) -> Result<Outcome> {
-        let mut pages = Pages::new(self.memory, self.vector);
+        let mut pages = Pages::new(self.memory);
+        pages.want(self.vector);
         let mut buffer = None;
         let mut turn = None;
         let mut rounds = 0;

@@ -76,6 +76,8 @@ pub(super) struct Wanted {
     pub(super) addr: usize,
     /// Whether it is written to.
     pub(super) write: bool,
+    /// Which it is of those that are, or are not.
+    pub(super) index: usize,
 }
 
 /// The pages that a vector needs, each once, in the order in which the operands have them.
@@ -83,26 +85,35 @@ pub(super) struct Wanted {
 pub(super) struct WantedPages(ArrayVec<Wanted, PAGES_MAX>);
 
 impl WantedPages {
-    pub(super) fn of(vector: &Vector) -> Self {
-        let mut pages = Self::default();
+    /// Adds the pages of `vector`. In place, as it is too large to be moved around.
+    pub(super) fn add(&mut self, vector: &Vector) {
         for (operand, write) in vector.operands() {
             for addr in operand.pages() {
-                match pages.0.iter_mut().find(|page| page.addr == addr) {
+                match self.0.iter_mut().find(|page| page.addr == addr) {
                     Some(page) => page.write |= write,
-                    None => pages.0.push(Wanted { addr, write }),
+                    None => self.0.push(Wanted {
+                        addr,
+                        write,
+                        index: 0,
+                    }),
                 }
             }
         }
-        pages
+
+        let (mut written, mut read) = (0, 0);
+        for page in self.0.iter_mut() {
+            let next = if page.write { &mut written } else { &mut read };
+            page.index = *next;
+            *next += 1;
+        }
     }
 
-    /// Whether the page at `addr` is written to, and which of the pages that are, or are not, it
-    /// is.
-    fn find(&self, addr: usize) -> (bool, usize) {
-        let write = self.iter().any(|page| page.addr == addr && page.write);
+    /// Returns the page at `addr`, which is one of them.
+    #[inline]
+    fn at(&self, addr: usize) -> &Wanted {
         let before = self.iter().take_while(|page| page.addr != addr);
 
-        (write, before.filter(|page| page.write == write).count())
+        &self[before.count()]
     }
 }
 
@@ -126,13 +137,19 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(memory: UserMemory<'a>, vector: &Vector) -> Self {
+    #[inline]
+    pub(super) fn new(memory: UserMemory<'a>) -> Self {
         Self {
             memory,
-            wanted: WantedPages::of(vector),
+            wanted: WantedPages::default(),
             written: ArrayVec::new(),
             read: ArrayVec::new(),
         }
+    }
+
+    /// Adds the pages of `vector`.
+    pub(super) fn want(&mut self, vector: &Vector) {
+        self.wanted.add(vector);
     }
 
     /// Pins all pages, without waiting for anything that is up to user space. Fails at the first
@@ -142,9 +159,8 @@ impl<'a> Pages<'a> {
     /// kernel's business, and each that was pinned before is held until its successor is: reclaim
     /// must not take back pages that are not stale meanwhile.
     pub(super) fn pin(&mut self, keep: bool) -> Result<Pinned<'_>, Missing> {
-        for &Wanted { addr, write } in self.wanted.iter() {
+        for &Wanted { addr, write, index } in self.wanted.iter() {
             let missing = |_| Missing { addr, write };
-            let (_, index) = self.wanted.find(addr);
             if write {
                 let page = self.memory.pin_present(addr, keep).map_err(missing)?;
                 put(&mut self.written, index, page);
@@ -196,8 +212,7 @@ impl<'a> Pages<'a> {
         for (operand, write) in ops.iter().flat_map(|op| op.operands()) {
             if write {
                 for addr in operand.pages() {
-                    let (_, index) = self.wanted.find(addr);
-                    self.written[index].mark_dirty();
+                    self.written[self.wanted.at(addr).index].mark_dirty();
                 }
             }
         }
@@ -248,15 +263,15 @@ impl<'a> Pinned<'a> {
     }
 
     fn bytes_mut(&self, addr: usize) -> RacySliceMut<'a> {
-        let (_, index) = self.wanted.find(addr);
-
-        self.written[index].bytes_mut()
+        self.written[self.wanted.at(addr).index].bytes_mut()
     }
 
     fn bytes(&self, addr: usize) -> RacySlice<'a> {
-        match self.wanted.find(addr) {
-            (true, index) => self.written[index].bytes(),
-            (false, index) => self.read[index].bytes(),
+        let page = self.wanted.at(addr);
+        if page.write {
+            self.written[page.index].bytes()
+        } else {
+            self.read[page.index].bytes()
         }
     }
 
@@ -315,16 +330,16 @@ impl<'a> Pinned<'a> {
         })
     }
 
-    /// Returns what is to be done, where in memory: all that can fail has been done then.
-    pub(super) fn steps(
+    /// Adds to `steps` what is to be done, where in memory: all that can fail has been done then.
+    pub(super) fn add_steps(
         &self,
         vector: &Vector,
         buffer: Option<&'a RacyPage>,
-    ) -> Result<ArrayVec<Step<'a>, VEC_LEN_MAX>, NeedsBuffer> {
-        let mut steps = ArrayVec::new();
+        steps: &mut ArrayVec<Step<'a>, VEC_LEN_MAX>,
+    ) -> Result<(), NeedsBuffer> {
         for op in vector.ops.iter() {
             steps.push(self.step(op, buffer)?);
         }
-        Ok(steps)
+        Ok(())
     }
 }

@@ -179,17 +179,20 @@ mod tests {
             raw(ADD, 8, page + 128, 1),
         ])?;
 
-        let wanted = |number, write| Wanted {
+        let wanted = |number, write, index| Wanted {
             addr: number * PAGE_SIZE,
             write,
+            index,
         };
+        let mut pages = WantedPages::default();
+        pages.add(&vector);
         assert!(
-            WantedPages::of(&vector)[..]
+            pages[..]
                 == [
-                    wanted(1, true),
-                    wanted(5, false),
-                    wanted(2, true),
-                    wanted(4, false),
+                    wanted(1, true, 0),
+                    wanted(5, false, 0),
+                    wanted(2, true, 1),
+                    wanted(4, false, 1),
                 ]
         );
         Ok(())
