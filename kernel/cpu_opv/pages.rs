@@ -87,8 +87,8 @@ pub(super) struct WantedPages(ArrayVec<Wanted, PAGES_MAX>);
 impl WantedPages {
     /// Adds the pages of `vector`. In place, as it is too large to be moved around.
     pub(super) fn add(&mut self, vector: &Vector) {
-        for (operand, write) in vector.operands() {
-            for addr in operand.pages() {
+        vector.operands().for_each(|(operand, write)| {
+            operand.pages().for_each(|addr| {
                 match self.0.iter_mut().find(|page| page.addr == addr) {
                     Some(page) => page.write |= write,
                     None => self.0.push(Wanted {
@@ -97,8 +97,8 @@ impl WantedPages {
                         index: 0,
                     }),
                 }
-            }
-        }
+            });
+        });
 
         let (mut written, mut read) = (0, 0);
         for page in self.0.iter_mut() {
