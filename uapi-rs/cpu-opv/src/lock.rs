@@ -4,6 +4,7 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
@@ -178,7 +179,13 @@ impl<T> Operation<Locked<T>> for TryLock {
 }
 
 /// A `T` that is locked until this is dropped.
-pub struct PerCpuLockGuard<'a, T>(&'a Locked<T>);
+///
+/// As with that of [`std::sync::Mutex`], it cannot be sent to another thread, nor be held by a task that may go on
+/// on one: who waited for the lock there would be waiting for itself.
+pub struct PerCpuLockGuard<'a, T> {
+    locked: &'a Locked<T>,
+    _not_send: PhantomData<*const ()>,
+}
 
 // SAFETY: it gives out `&T`.
 unsafe impl<T: Sync> Sync for PerCpuLockGuard<'_, T> {}
@@ -189,7 +196,10 @@ impl<'a, T> PerCpuLockGuard<'a, T> {
         // Pairs with the release in `drop`, which may have been done on another CPU: the sequence or vector
         // has seen what that stored.
         fence(Acquire);
-        Self(locked)
+        Self {
+            locked,
+            _not_send: PhantomData,
+        }
     }
 }
 
@@ -197,7 +207,7 @@ impl<T> Drop for PerCpuLockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // A plain store, from whichever CPU: nobody else changes the word of a lock that is held.
-        self.0.word.store(FREE, Release);
+        self.locked.word.store(FREE, Release);
     }
 }
 
@@ -207,7 +217,7 @@ impl<T> Deref for PerCpuLockGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: this thread holds the lock.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.locked.value.get() }
     }
 }
 
@@ -215,7 +225,7 @@ impl<T> DerefMut for PerCpuLockGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: this thread holds the lock.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.locked.value.get() }
     }
 }
 

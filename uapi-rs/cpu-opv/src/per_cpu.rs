@@ -51,6 +51,7 @@ const ATTEMPTS: u32 = 8;
 /// ```
 pub struct PerCpu<T> {
     slots: NonNull<Slot<T>>,
+    /// How many slots have been initialised: in the end all, one for each CPU.
     cpus: u32,
     /// Unmapped when this is dropped.
     _mapping: Mapping,
@@ -89,13 +90,16 @@ impl<T: Sync + Send> PerCpu<T> {
     ///
     /// If the system has no memory left.
     pub fn new(mut init: impl FnMut(Cpu) -> T) -> Self {
-        let per_cpu = Self::mapped(&Memory::private(), 0).expect("memory for each CPU");
+        let mut per_cpu = Self::mapped(&Memory::private(), 0).expect("memory for each CPU");
         for cpu in Cpu::all() {
+            let value = init(cpu);
             // SAFETY: within the mapping, and nobody else has it yet.
             unsafe {
                 let slot = per_cpu.slots.add(cpu.number());
-                (&raw mut (*slot.as_ptr()).data).write(init(cpu));
+                (&raw mut (*slot.as_ptr()).data).write(value);
             }
+            // If `init` panics next, what there is is dropped.
+            per_cpu.cpus += 1;
         }
         per_cpu
     }
@@ -122,10 +126,12 @@ impl<T> PerCpu<T> {
     ///
     /// All zeroes is a value of `T`. In memory that processes share, `T` is fit for that.
     pub(crate) unsafe fn zeroed(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
-        Self::mapped(memory, kind)
+        let mut per_cpu = Self::mapped(memory, kind)?;
+        per_cpu.cpus = cpu::count();
+        Ok(per_cpu)
     }
 
-    /// With each `T` still to be initialised, unless it is all zeroes.
+    /// With each `T` still to be initialised.
     fn mapped(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
         const {
             assert!(
@@ -147,7 +153,7 @@ impl<T> PerCpu<T> {
         }
         Ok(Self {
             slots,
-            cpus: cpu::count(),
+            cpus: 0,
             _mapping: mapping,
             _owned: PhantomData,
         })
@@ -341,9 +347,9 @@ impl<T> PerCpu<T> {
 impl<T> Drop for PerCpu<T> {
     fn drop(&mut self) {
         if needs_drop::<T>() {
-            for cpu in Cpu::all() {
+            for index in 0..self.cpus as usize {
                 // SAFETY: it is within the mapping, was initialised, and nobody has it any more.
-                unsafe { (&raw mut (*self.slots.add(cpu.number()).as_ptr()).data).drop_in_place() };
+                unsafe { (&raw mut (*self.slots.add(index).as_ptr()).data).drop_in_place() };
             }
         }
     }
