@@ -151,6 +151,8 @@ mod stack;
 mod stopped;
 mod sys;
 mod value;
+#[cfg(doctest)]
+mod variance;
 pub mod vector;
 mod way;
 mod word;

@@ -2,6 +2,7 @@
 
 //! A stack of words for each CPU, of fixed size.
 
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
@@ -60,7 +61,8 @@ pub struct StealStack<V: Value, const N: usize>(Inner<V, N, true>);
 /// Both kinds of stacks.
 struct Inner<V: Value, const N: usize, const RELEASE: bool> {
     per_cpu: PerCpu<Items<N>>,
-    _values: PhantomData<V>,
+    /// Values go in by a shared reference, as into a cell: what comes out is of the very same type.
+    _values: PhantomData<Cell<V>>,
 }
 
 #[repr(C)]
