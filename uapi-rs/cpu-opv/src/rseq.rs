@@ -30,8 +30,8 @@
 //! | `compare_copy_store` | if `*v != expect`: differs; copy `len` bytes from `src` to `dst`; commit `*v = new` |
 //! | `pop` | `head = *v`; if `head == 0`: differs; commit `*v = *head` |
 //!
-//! `abort` and `differs` leave the sequence with that [`Status`]. With `RELEASE` the commit is a store with
-//! release semantics.
+//! `abort` and `differs` leave the sequence with that [`Status`]. With `RELEASE` the commit, and the store to `*v2`
+//! before it, are stores with release semantics.
 //!
 //! # Order
 //!

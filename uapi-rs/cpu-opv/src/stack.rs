@@ -178,17 +178,20 @@ impl<V: Value, const N: usize> StealStack<V, N> {
             .find_map(|cpu| self.pop_on(cpu).ok().flatten())
     }
 
-    /// The last value of the stack of `cpu`, which somebody may take just now.
+    /// The last value of the stack of `cpu`, which somebody may take just now, or one that is about to be put there.
+    ///
+    /// What was done before that value was pushed is seen.
     pub fn peek_on(&self, cpu: Cpu) -> Option<V>
     where
         V: Copy,
     {
         let Items { len, items } = self.0.per_cpu.get(cpu);
         loop {
-            // Pairs with the release of a push.
             let before = len.load(Acquire);
+            // Acquire: pairs with the store of the item, which releases too. That of the length is not enough: this
+            // may be a later item than the one that was there with this length, and of a push that is not committed.
             let item = items.get(before.checked_sub(1)?)?.load(Acquire);
-            // A sequence that is aborted may have written there, but only after another one took the value off.
+            // Else it was popped, and may be long gone.
             if len.load(Relaxed) == before {
                 // SAFETY: the word is of a push, committed or not, and the value can be copied.
                 return Some(unsafe { V::from_word(item) });

@@ -19,7 +19,8 @@
 //! | [`Opv`] | a vector for `cpu_opv(2)` | the kernel | when it differs |
 //! | [`Plain`] | plain code | all others to be stopped | never: nothing changes meanwhile |
 //!
-//! With `RELEASE`, who sees the last store through an acquire load sees all that this thread stored before.
+//! With `RELEASE`, who sees a store of a word through an acquire load sees all that this thread stored before: also
+//! the first of two, which others may see before the last one is made, or without it.
 //!
 //! What a structure does is an [`Operation`]: it is written once, on these primitives, and compiled for
 //! each way.

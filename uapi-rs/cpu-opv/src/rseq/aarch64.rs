@@ -43,6 +43,14 @@ pub(super) fn thread_pointer() -> *mut u8 {
 /// registers to use; what is in `{status}` at the end is to be neither 0 nor 1. The macro adds the commit, which
 /// stores `{new}` to `*{v}`.
 macro_rules! sequence {
+    // Before the commit another store, which is plain or releases as the commit does.
+    ($release:expr, $at:expr, $body:tt store2, $($operands:tt)*) => {
+        if $release {
+            sequence!(@ ["stlr {new2}, [{v2}]", "stlr {new}, [{v}]"], $at, $body, $($operands)*)
+        } else {
+            sequence!(@ ["str {new2}, [{v2}]", "str {new}, [{v}]"], $at, $body, $($operands)*)
+        }
+    };
     ($release:expr, $at:expr, $body:tt, $($operands:tt)*) => {
         if $release {
             sequence!(@ ["stlr {new}, [{v}]"], $at, $body, $($operands)*)
@@ -172,10 +180,8 @@ pub(super) unsafe fn compare_store2<const RELEASE: bool>(
             "ldr {scratch}, [{v}]",
             "cmp {scratch}, {expect}",
             "b.ne 6f",
-            // *v2 = new2
-            "str {new2}, [{v2}]",
-            // commit: *v = new
-        ],
+            // *v2 = new2; commit: *v = new
+        ] store2,
         v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
         v2 = in(reg) v2, new2 = in(reg) new2,)
     }

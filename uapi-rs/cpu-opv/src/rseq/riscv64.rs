@@ -42,6 +42,14 @@ pub(super) fn thread_pointer() -> *mut u8 {
 /// registers to use; what is in `{status}` at the end is to be neither 0 nor 1. The macro adds the commit, which
 /// stores `{new}` to `*{v}`.
 macro_rules! sequence {
+    // Before the commit another store, which is plain or releases as the commit does.
+    ($release:expr, $at:expr, $body:tt store2, $($operands:tt)*) => {
+        if $release {
+            sequence!(@ ["fence rw, w", "sd {new2}, 0({v2})", "fence rw, w", "sd {new}, 0({v})"], $at, $body, $($operands)*)
+        } else {
+            sequence!(@ ["sd {new2}, 0({v2})", "sd {new}, 0({v})"], $at, $body, $($operands)*)
+        }
+    };
     ($release:expr, $at:expr, $body:tt, $($operands:tt)*) => {
         if $release {
             sequence!(@ ["fence rw, w", "sd {new}, 0({v})"], $at, $body, $($operands)*)
@@ -167,10 +175,8 @@ pub(super) unsafe fn compare_store2<const RELEASE: bool>(
             // if *v != expect: differs
             "ld {scratch}, 0({v})",
             "bne {scratch}, {expect}, 6f",
-            // *v2 = new2
-            "sd {new2}, 0({v2})",
-            // commit: *v = new
-        ],
+            // *v2 = new2; commit: *v = new
+        ] store2,
         v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
         v2 = in(reg) v2, new2 = in(reg) new2,)
     }

@@ -70,7 +70,8 @@ impl Way for Opv {
         (v2, new2): (&Word, usize),
         new: usize,
     ) -> Attempt<()> {
-        let vector = Vector::new().compare_eq(v, &expect).copy(v2, &new2);
+        let vector = Vector::new().compare_eq(v, &expect);
+        let vector = store::<RELEASE>(vector, v2, &new2);
         self.run(store::<RELEASE>(vector, v, &new))
     }
 
