@@ -121,6 +121,7 @@ compile_error!(
 );
 
 use core::ffi::{c_char, c_int, c_long};
+use core::fmt;
 
 /// Size of [`cpu_op::u`], in bytes, whatever operands it holds.
 pub const CPU_OP_ARG_LEN_MAX: usize = 24;
@@ -202,6 +203,25 @@ pub struct cpu_op {
     pub len: u32,
     /// The operands.
     pub u: cpu_op__u,
+}
+
+impl fmt::Debug for cpu_op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: each of them is integers, of which any bytes are a value.
+        let operands: &dyn fmt::Debug = unsafe {
+            match self.op {
+                CPU_COMPARE_EQ_OP | CPU_COMPARE_NE_OP => &self.u.compare_op,
+                CPU_MEMCPY_OP | CPU_MEMCPY_RELEASE_OP => &self.u.memcpy_op,
+                CPU_ADD_OP | CPU_ADD_RELEASE_OP => &self.u.arithmetic_op,
+                _ => &self.u.__padding,
+            }
+        };
+        f.debug_struct("cpu_op")
+            .field("op", &self.op)
+            .field("len", &self.len)
+            .field("u", operands)
+            .finish()
+    }
 }
 
 // What the kernel steps by in the array that it is given.
