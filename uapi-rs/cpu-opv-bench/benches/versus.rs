@@ -221,7 +221,7 @@ mod others {
         let ring: Ring<usize, 16, 64> = Ring::new();
         thousand(bencher, || {
             if ring.push(1).is_err() {
-                ring.consume(Cpu::current(), drop);
+                ring.consume_on(Cpu::current(), drop);
             }
         });
     }

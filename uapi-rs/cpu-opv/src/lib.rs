@@ -58,7 +58,7 @@
 //!
 //! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
 //! moment: with `cpu_opv(2)` each operation completes even if each instruction is interrupted, but for
-//! [`Ring::consume`], which has an atomic exchange. One on the current CPU does not fail:
+//! [`Ring::consume_on`], which has an atomic exchange. One on the current CPU does not fail:
 //! where the kernel has no memory for the slow path, or a sandbox refuses the call, it goes on trying.
 //!
 //! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except
@@ -139,6 +139,7 @@ mod cpu;
 mod detect;
 mod error;
 mod futex;
+mod generation;
 mod list;
 mod lock;
 mod memory;
@@ -162,7 +163,7 @@ pub use copy_stack::CopyStack;
 pub use counter::Counter;
 pub use cpu::Cpu;
 pub use detect::{Support, support};
-pub use error::{Error, PushError};
+pub use error::{Error, PushError, Refused};
 pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;

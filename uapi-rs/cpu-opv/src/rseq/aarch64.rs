@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-pub(super) use super::by_address::{area, cpu_id_start};
+pub(super) use super::by_address::{area, cpu_id};
 use super::{At, Status};
 
 /// Offset of this crate's own area from the thread pointer.

@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-pub(super) use super::by_address::{area, cpu_id_start};
+pub(super) use super::by_address::{area, cpu_id};
 use super::{At, Status};
 
 /// Offset of this crate's own area from the thread pointer.
@@ -79,24 +79,23 @@ macro_rules! sequence {
             "bne- 7, 5f",
             $($body,)*
             $($commit,)*
-            "4:",
+            "8:",
             // struct rseq_cs: version and flags, start_ip, post_commit_offset, abort_ip
             ".pushsection __rseq_cs, \"aw\"",
             ".balign 32",
             "3:",
             ".long 0, 0",
-            ".quad 2b, 4b - 2b, 5f",
+            ".quad 2b, 8b - 2b, 5f",
             ".popsection",
-            // At the end of this function's code, within reach of the branches.
-            ".subsection 1",
+            // Here, as the end of a long function is out of the reach of these branches, which is 32 KiB.
+            "b 4f",
             ".long {signature}",
             "5:",
             "li {status}, 0",
-            "b 4b",
+            "b 4f",
             "6:",
             "li {status}, 1",
-            "b 4b",
-            ".subsection 0",
+            "4:",
             status = out(reg_nonzero) status,
             scratch = out(reg_nonzero) _,
             area = in(reg_nonzero) $at.area,

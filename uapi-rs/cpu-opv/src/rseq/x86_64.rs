@@ -42,18 +42,18 @@ pub(super) fn area(offset: isize) -> isize {
     offset
 }
 
-/// `area.cpu_id_start`
+/// `area.cpu_id`
 ///
 /// # Safety
 ///
 /// `area` is from [`area`].
 #[inline(always)]
-pub(super) unsafe fn cpu_id_start(area: isize) -> u32 {
+pub(super) unsafe fn cpu_id(area: isize) -> u32 {
     let cpu;
     // SAFETY: the caller's.
     unsafe {
         asm!(
-            "mov {cpu:e}, dword ptr fs:[{area}]",
+            "mov {cpu:e}, dword ptr fs:[{area} + 4]",
             cpu = out(reg) cpu,
             area = in(reg) area,
             options(nostack, preserves_flags, readonly),

@@ -15,7 +15,7 @@ pub(crate) struct Opv(pub(crate) Cpu);
 impl Opv {
     fn run(&self, vector: Vector<'_>) -> Attempt<()> {
         backend::count(Backend::CpuOpv);
-        match vector.run(self.0) {
+        match vector.call(self.0) {
             Ok(Outcome::Done) => Ok(()),
             // A comparison, or what was to be read is gone since its address was loaded.
             Ok(Outcome::Stopped(_)) | Err(Error::ExpectedFault) => Err(Stop::Again),
