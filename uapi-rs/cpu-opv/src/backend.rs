@@ -140,8 +140,9 @@ pub(crate) fn count(backend: Backend) {
     calls.store(calls.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// For operations on the current CPU, which return no error. What is left is a thread that can run no sequences, in
-/// a process that may not make the call since it was tried: by a filter of seccomp(2).
+/// For operations on the current CPU, which return no error. What is left is a thread that can run no sequences, and
+/// that a filter of seccomp(2) keeps from the call that worked before; or one that `cpu_opv(2)` lets do nothing on any
+/// CPU that was known of when the first structure was made.
 #[cold]
 pub(crate) fn slow_path_unavailable(error: Error) -> ! {
     panic!("cpu-opv: cannot do an operation on the current CPU: {error}")

@@ -3,8 +3,9 @@
 //! CPUs, by their number: how many there are, and which ones the calling thread is allowed on.
 //!
 //! What the system says of that may be wrong. In a container sysfs may be missing, or name the CPUs of the container's
-//! share in place of their numbers; a program may be restored on a larger machine. So all that can be asked is asked,
-//! and a thread that is on a CPU beyond what came of it is taken to be on another one: that is slower, and right.
+//! share in place of their numbers; a program may be restored on a larger machine. So what it says must agree with
+//! the kernel, or the kernel's masks say how many there can be. A thread that is on a CPU beyond that all the same is
+//! taken to be on another one: that is slower, and right.
 
 use core::ffi::{CStr, c_int, c_ulong};
 use core::fmt;
@@ -54,11 +55,6 @@ impl Cpu {
 
     pub(crate) fn as_c_int(self) -> c_int {
         self.0 as c_int
-    }
-
-    /// The next one, round and round.
-    pub(crate) fn next(self) -> Self {
-        Self((self.0 + 1) % count())
     }
 
     /// Whether `cpu_opv(2)` would let this thread name it: one that it is allowed on, or that is offline.
@@ -128,12 +124,11 @@ fn find_count() -> u32 {
     let readable = for_each_range(c"/sys/devices/system/cpu/possible", |_, last| {
         listed = last.checked_add(1);
     });
+    let seen = affinity.end().max(current_number() + 1);
     readable
         .and(listed)
-        .filter(|count| *count <= room)
-        .unwrap_or(room)
-        .max(affinity.end())
-        .max(current_number() + 1)
+        .filter(|count| (seen..=room).contains(count))
+        .unwrap_or(room.max(seen))
 }
 
 const WORDS: usize = 1024 / size_of::<c_ulong>();

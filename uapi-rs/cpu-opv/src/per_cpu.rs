@@ -302,7 +302,8 @@ impl<T> PerCpu<T> {
         mut operation: O,
     ) -> O::Output {
         let sequences = Backend::get() != Backend::Lock && rseq::register_thread();
-        // The next one, if this thread is on a CPU that nobody told of, and not allowed on the one that stands for it.
+        // If this thread is on a CPU that nobody told of, and not allowed on the one that stands for it: others.
+        let mut others = Cpu::all();
         let mut instead = None;
         loop {
             for _ in 0..if sequences { ATTEMPTS } else { 0 } {
@@ -319,8 +320,12 @@ impl<T> PerCpu<T> {
             match slow(&slot.control, part(&slot.data), cpu, &mut operation) {
                 Ok(output) => return output,
                 // Moved to another CPU, and forbidden this one.
-                Err(Error::CpuNotAllowed) => {
-                    instead = (!cpu::current_is_known()).then(|| cpu.next())
+                Err(Error::CpuNotAllowed) if cpu::current_is_known() => instead = None,
+                Err(error @ Error::CpuNotAllowed) => {
+                    instead = others.next();
+                    if instead.is_none() {
+                        slow_path_unavailable(error);
+                    }
                 }
                 // There is no memory just now.
                 Err(Error::OutOfMemory) => {}
