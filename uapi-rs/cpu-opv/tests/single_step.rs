@@ -125,7 +125,7 @@ fn ptrace(request: libc::c_uint, pid: libc::pid_t) -> bool {
     // SAFETY: none of the requests used here touches this process' memory.
     unsafe {
         libc::ptrace(
-            request,
+            request as _,
             pid,
             null_mut::<libc::c_void>(),
             null_mut::<libc::c_void>(),
