@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 
 use cpu_opv::vector::{Addend, Outcome, Source, Target, Vector};
 use cpu_opv::{
@@ -134,14 +134,16 @@ fn a_panic_while_making_drops_what_was_made() {
 /// Values that are read by way of a peek have been written before, for all that threads see: for Miri, mostly.
 #[test]
 fn what_is_peeked_at_is_complete() {
-    const ROUNDS: usize = if cfg!(miri) { 200 } else { 100_000 };
+    const ROUNDS: usize = if cfg!(miri) { 500 } else { 100_000 };
+    // What is leaked is still to be found there.
+    static LEAKED: Mutex<Vec<&[usize; 2]>> = Mutex::new(Vec::new());
     let jobs: StealStack<&'static [usize; 2], 4> = StealStack::new();
     let cpu = Cpu::current();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 0..ROUNDS {
-                // One more than what is left there, so that a peek is likely to find one.
-                let job: &'static _ = Box::leak(Box::new([n, n]));
+                let job = &*Box::leak(Box::new([n, n]));
+                LEAKED.lock().unwrap().push(job);
                 let _ = jobs.push_on(cpu, job);
                 if n % 3 != 0 {
                     let _ = jobs.pop_on(cpu);
