@@ -48,11 +48,6 @@ impl Cpu {
         self.0 as usize
     }
 
-    #[inline(always)]
-    pub(crate) fn as_u32(self) -> u32 {
-        self.0
-    }
-
     pub(crate) fn as_c_int(self) -> c_int {
         self.0 as c_int
     }

@@ -52,7 +52,9 @@ const ATTEMPTS: u32 = 8;
 pub struct PerCpu<T> {
     slots: NonNull<Slot<T>>,
     /// How many slots have been initialised: in the end all, one for each CPU.
-    cpus: u32,
+    cpus: usize,
+    /// That of the threads' areas for rseq. Here, it stays in a register in a loop.
+    area_offset: isize,
     /// Unmapped when this is dropped.
     _mapping: Mapping,
     _owned: PhantomData<T>,
@@ -132,7 +134,7 @@ impl<T> PerCpu<T> {
     /// All zeroes is a value of `T`. In memory that processes share, `T` is fit for that.
     pub(crate) unsafe fn zeroed(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
         let mut per_cpu = Self::mapped(memory, kind)?;
-        per_cpu.cpus = cpu::count();
+        per_cpu.cpus = cpu::count() as usize;
         Ok(per_cpu)
     }
 
@@ -159,6 +161,7 @@ impl<T> PerCpu<T> {
         Ok(Self {
             slots,
             cpus: 0,
+            area_offset: rseq::offset(),
             _mapping: mapping,
             _owned: PhantomData,
         })
@@ -200,8 +203,8 @@ impl<T> PerCpu<T> {
         n: usize,
     ) -> Result<(), Error> {
         let mut add = Add::<true>(n);
-        let start = rseq::cpu_start();
-        if start.1 == cpu.as_u32() && self.try_fast(start, &word, &mut add).is_ok() {
+        let start = rseq::cpu_start(self.area_offset);
+        if start.1 == cpu.number() && self.try_fast(start, &word, &mut add).is_ok() {
             return Ok(());
         }
         let slot = self.slot(cpu);
@@ -233,7 +236,7 @@ impl<T> PerCpu<T> {
 
     #[inline(always)]
     fn slot(&self, cpu: Cpu) -> &Slot<T> {
-        self.slot_by_number(cpu.as_u32())
+        self.slot_by_number(cpu.number())
             .expect("there is a slot for each CPU that a `Cpu` can be")
     }
 
@@ -250,9 +253,9 @@ impl<T> PerCpu<T> {
     /// The kernel keeps its word on how many there are; but who restores a process on a larger machine may not, nor
     /// a container's sysfs. So that is checked, for two instructions, which take 2 to 8 percent of an operation.
     #[inline(always)]
-    fn slot_by_number(&self, cpu: u32) -> Option<&Slot<T>> {
+    fn slot_by_number(&self, cpu: usize) -> Option<&Slot<T>> {
         if cpu < self.cpus {
-            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu as usize));
+            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu));
             // SAFETY: the mapping has a slot for each of them, initialised, for as long as `self` lives.
             Some(unsafe { &*slot })
         } else {
@@ -264,7 +267,7 @@ impl<T> PerCpu<T> {
     #[inline(always)]
     fn try_fast<D, O: Operation<D>>(
         &self,
-        (area, cpu): (isize, u32),
+        (area, cpu): (isize, usize),
         part: &impl Fn(&T) -> &D,
         operation: &mut O,
     ) -> Attempt<O::Output> {
@@ -288,7 +291,7 @@ impl<T> PerCpu<T> {
         part: impl Fn(&T) -> &D,
         mut operation: O,
     ) -> O::Output {
-        match self.try_fast(rseq::cpu_start(), &part, &mut operation) {
+        match self.try_fast(rseq::cpu_start(self.area_offset), &part, &mut operation) {
             Ok(output) => output,
             Err(_) => self.here_slow(part, operation),
         }
@@ -307,7 +310,7 @@ impl<T> PerCpu<T> {
         let mut instead = None;
         loop {
             for _ in 0..if sequences { ATTEMPTS } else { 0 } {
-                let start = rseq::cpu_start();
+                let start = rseq::cpu_start(self.area_offset);
                 if let Some(slot) = self.slot_by_number(start.1) {
                     slot.control.wait();
                 }
@@ -345,8 +348,8 @@ impl<T> PerCpu<T> {
         part: impl Fn(&T) -> &D,
         mut operation: O,
     ) -> Result<O::Output, Error> {
-        let start = rseq::cpu_start();
-        if start.1 == cpu.as_u32() {
+        let start = rseq::cpu_start(self.area_offset);
+        if start.1 == cpu.number() {
             if let Ok(output) = self.try_fast(start, &part, &mut operation) {
                 return Ok(output);
             }
@@ -395,7 +398,7 @@ pub(crate) fn whole<T>(data: &T) -> &T {
 impl<T> Drop for PerCpu<T> {
     fn drop(&mut self) {
         if needs_drop::<T>() {
-            for index in 0..self.cpus as usize {
+            for index in 0..self.cpus {
                 // SAFETY: it is within the mapping, was initialised, and nobody has it any more.
                 unsafe { (&raw mut (*self.slots.add(index).as_ptr()).data).drop_in_place() };
             }

@@ -43,7 +43,7 @@
 #[cfg(fast_path)]
 mod area;
 #[cfg(fast_path)]
-pub(crate) use area::{cpu_start, current_cpu, init, register_thread};
+pub(crate) use area::{cpu_start, current_cpu, init, offset, register_thread};
 
 #[cfg(all(fast_path, not(target_arch = "x86_64")))]
 mod by_address;
@@ -69,7 +69,7 @@ mod none;
 #[cfg(not(fast_path))]
 use none as arch;
 #[cfg(not(fast_path))]
-pub(crate) use none::{cpu_start, current_cpu, in_register, init, register_thread};
+pub(crate) use none::{cpu_start, current_cpu, in_register, init, offset, register_thread};
 
 use crate::word::Word;
 
@@ -117,7 +117,7 @@ pub(crate) struct At {
     /// The thread's area: what `arch::area` makes of its offset from the thread pointer.
     pub(crate) area: isize,
     /// The CPU that the data belongs to.
-    pub(crate) cpu: u32,
+    pub(crate) cpu: usize,
     /// The word that stops the sequences on this data.
     pub(crate) stopped: *const u32,
 }
@@ -133,13 +133,21 @@ pub(crate) enum End {
     Committed,
 }
 
+#[cfg_attr(
+    not(all(fast_path, target_arch = "x86_64")),
+    expect(dead_code, reason = "the others have it in a register")
+)]
 impl Status {
+    const ABORTED: Self = Self(0);
+    const DIFFERS: Self = Self(1);
+    /// Any but these two: mostly the address of the descriptor, which is at hand.
+    const COMMITTED: Self = Self(2);
+
     #[inline(always)]
     pub(crate) fn end(self) -> End {
         match self.0 {
             0 => End::Aborted,
             1 => End::Differs,
-            // The address of the descriptor, for the most part: what was at hand.
             _ => End::Committed,
         }
     }

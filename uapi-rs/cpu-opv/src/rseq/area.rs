@@ -123,15 +123,20 @@ unsafe extern "C" {
     static __cpu_opv_rseq_size: *const u32;
 }
 
+/// The areas' offset, once `init` has run: before `Backend::get` returns, without which there is no structure.
+pub(crate) fn offset() -> isize {
+    OFFSET.load(Relaxed)
+}
+
 /// Where the calling thread's area is, and the CPU that the thread is on or lately was; no number of a CPU if the
 /// kernel does not keep it there.
 ///
 /// That is `cpu_id`, and not `cpu_id_start`: there are allocators that put something of their own into the latter.
 ///
-/// `init` has run: before `Backend::get` returned, without which there is no structure.
+/// `offset` is from [`offset`].
 #[inline(always)]
-pub(crate) fn cpu_start() -> (isize, u32) {
-    let area = arch::area(OFFSET.load(Relaxed));
+pub(crate) fn cpu_start(offset: isize) -> (isize, usize) {
+    let area = arch::area(offset);
     // SAFETY: each thread has an area there: the libc's, or in static thread-local storage.
     (area, unsafe { arch::cpu_id(area) })
 }

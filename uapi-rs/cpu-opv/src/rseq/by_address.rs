@@ -16,7 +16,7 @@ pub(super) fn area(offset: isize) -> isize {
 ///
 /// `area` is from [`area`].
 #[inline(always)]
-pub(super) unsafe fn cpu_id(area: isize) -> u32 {
+pub(super) unsafe fn cpu_id(area: isize) -> usize {
     // SAFETY: the caller's. Volatile, as the kernel changes it.
-    unsafe { (area as *const u32).add(1).read_volatile() }
+    unsafe { (area as *const u32).add(1).read_volatile() as usize }
 }
