@@ -47,6 +47,9 @@ pub(crate) use area::{cpu_start, current_cpu, init, offset, register_thread};
 
 #[cfg(all(fast_path, not(target_arch = "x86_64")))]
 mod by_address;
+#[cfg(all(fast_path, not(target_arch = "x86_64")))]
+#[macro_use]
+mod sequences;
 
 #[cfg(all(fast_path, target_arch = "x86_64"))]
 #[path = "rseq/x86_64.rs"]
