@@ -3,6 +3,7 @@
 //! Which types can be sent to other threads and shared with them, in a table; and what comes of a panic.
 
 use std::cell::Cell;
+use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -156,4 +157,27 @@ fn what_is_peeked_at_is_complete() {
             }
         }
     });
+}
+
+#[test]
+fn errors_are_errors_of_the_standard_library_too() {
+    let kind = |error: Error| io::Error::from(error).kind();
+    assert_eq!(kind(Error::NotSupported), io::ErrorKind::Unsupported);
+    assert_eq!(kind(Error::CpuNotAllowed), io::ErrorKind::PermissionDenied);
+    assert_eq!(kind(Error::TooLong), io::ErrorKind::InvalidInput);
+    let error = io::Error::from(Error::Os(libc::EPERM));
+    assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+
+    let all = || -> io::Result<usize> {
+        let counter = Counter::try_new()?;
+        counter
+            .add_on(Cpu::current(), 1)
+            .or_else(|error| match error {
+                // Moved, and forbidden it.
+                Error::CpuNotAllowed => Ok(counter.add(1)),
+                error => Err(error),
+            })?;
+        Ok(counter.sum())
+    };
+    assert_eq!(all().unwrap(), 1);
 }
