@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Decides for which targets the rseq fast path is compiled, `cfg(fast_path)`, and how: `cfg(labels)`.
+//! Decides for which targets the rseq fast path is compiled: `cfg(fast_path)`.
 
 use std::env;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(fast_path, labels, loom)");
-    // That assembly can jump to, which saves a sequence the test of how it ended.
-    if rustc_minor() >= Some(87) {
-        println!("cargo::rustc-cfg=labels");
-    }
+    println!("cargo::rustc-check-cfg=cfg(fast_path, loom)");
     if has_fast_path() {
         println!("cargo::rustc-cfg=fast_path");
     }

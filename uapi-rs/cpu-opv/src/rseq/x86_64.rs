@@ -104,22 +104,7 @@ macro_rules! sequence {
     };
 }
 
-/// A sequence that ends the function that it is in, with how it ended.
-#[cfg(labels)]
-macro_rules! end_by_sequence {
-    ($at:expr, $body:tt, $($operands:tt)*) => {{
-        sequence!($at, $body, ["5:", "jmp {aborted}", "6:", "jmp {differs}"],
-            status = out(reg) _,
-            aborted = label { return Status::ABORTED },
-            differs = label { return Status::DIFFERS },
-            $($operands)*
-        );
-        Status::COMMITTED
-    }};
-}
-
-/// The same for a compiler that cannot jump out of assembly: the status is in a register.
-#[cfg(not(labels))]
+/// A sequence that leaves how it ended in a register.
 macro_rules! end_by_sequence {
     ($at:expr, $body:tt, $($operands:tt)*) => {{
         let status: usize;
