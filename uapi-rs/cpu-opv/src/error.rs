@@ -18,7 +18,7 @@ pub enum Error {
     /// This kernel does not have `cpu_opv(2)` (`ENOSYS`), and what was asked for needs it.
     NotSupported,
     /// The CPU does not exist, or the calling thread is not allowed on it (`EINVAL`); see
-    /// `sched_setaffinity(2)`.
+    /// `sched_setaffinity(2)`. An operation that finds nothing to do, as on an empty stack, may say that instead.
     CpuNotAllowed,
     /// An operand is not mapped, does not permit the access, or is in memory that the kernel does not
     /// touch for anyone: that of devices, for example (`EFAULT`).
