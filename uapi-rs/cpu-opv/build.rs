@@ -15,13 +15,23 @@ fn main() {
 
 fn has_fast_path() -> bool {
     let cfg = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
-    // The sequences of `src/rseq/arm.rs` are A32 code.
+    let feature = |name: &str| cfg("FEATURE").split(',').any(|feature| feature == name);
+    // The sequences of `src/rseq/arm.rs` are A32 code. Stable compilers do not tell of this feature.
     let thumb = || {
         let target = env::var("TARGET").unwrap_or_default();
-        target.starts_with("thumb") || target.ends_with("androideabi")
+        let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+        target.starts_with("thumb")
+            || target.ends_with("androideabi")
+            || feature("thumb-mode")
+            || flags.contains("+thumb-mode")
     };
     // Miri has no assembly.
     if env::var_os("CARGO_CFG_MIRI").is_some() {
+        return false;
+    }
+    // musl does not register threads, and does not load a library at run time that does, for want of thread-local
+    // storage of the static kind. Whether this becomes one is not to be known here, except for static programs.
+    if cfg("ENV") == "musl" && !feature("crt-static") {
         return false;
     }
     match (

@@ -105,8 +105,13 @@
 //! # Which kernels have it
 //!
 //! Linux 7.3 with the cpu_opv series and `CONFIG_CPU_OPV=y`. No released kernel has it, and until
-//! one does the [number](SYS_cpu_opv) may change. Ask with [`CPU_OP_NR_FLAG`]: `ENOSYS` is the
-//! answer of all others.
+//! one does the [number](SYS_cpu_opv) may change.
+//!
+//! Ask with [`CPU_OP_NR_FLAG`]: a kernel without the call answers `ENOSYS`. But a later one may have
+//! given the number to another call, and a sandbox may end a process that makes a call it does not
+//! know. So do not ask any kernel, only one of which you know more. The crate `cpu-opv` wants the
+//! release, `uname -r`, to have `cpu_opv` in its name, or `CPU_OPV=1` in the environment. Then it
+//! looks at what comes of wrong flags and of a vector.
 //!
 //! # How this crate stays true to the header
 //!
@@ -121,6 +126,7 @@ compile_error!(
 );
 
 use core::ffi::{c_char, c_int, c_long};
+use core::fmt;
 
 /// Size of [`cpu_op::u`], in bytes, whatever operands it holds.
 pub const CPU_OP_ARG_LEN_MAX: usize = 24;
@@ -145,7 +151,7 @@ pub type cpu_op_flags = c_int;
 
 /// Query: returns how many operations this kernel knows, [`NR_CPU_OPS`] or more.
 ///
-/// The cheapest way to find out whether the kernel has the call.
+/// Not a way to find out about [any kernel](crate#which-kernels-have-it).
 pub const CPU_OP_NR_FLAG: cpu_op_flags = 1 << 0;
 
 /// Query: returns how long a vector this kernel takes, [`CPU_OP_VEC_LEN_MAX`] or more.
@@ -202,6 +208,25 @@ pub struct cpu_op {
     pub len: u32,
     /// The operands.
     pub u: cpu_op__u,
+}
+
+impl fmt::Debug for cpu_op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: each of them is integers, of which any bytes are a value.
+        let operands: &dyn fmt::Debug = unsafe {
+            match self.op {
+                CPU_COMPARE_EQ_OP | CPU_COMPARE_NE_OP => &self.u.compare_op,
+                CPU_MEMCPY_OP | CPU_MEMCPY_RELEASE_OP => &self.u.memcpy_op,
+                CPU_ADD_OP | CPU_ADD_RELEASE_OP => &self.u.arithmetic_op,
+                _ => &self.u.__padding,
+            }
+        };
+        f.debug_struct("cpu_op")
+            .field("op", &self.op)
+            .field("len", &self.len)
+            .field("u", operands)
+            .finish()
+    }
 }
 
 // What the kernel steps by in the array that it is given.

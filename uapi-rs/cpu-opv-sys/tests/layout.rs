@@ -71,3 +71,26 @@ fn a_vector_has_no_gaps() {
     }
     assert_eq!(size_of_val(&vector), 128);
 }
+
+/// With the operands that its operation has.
+#[test]
+fn an_operation_can_be_printed() {
+    let compare_op = cpu_op__compare_op {
+        a: 71,
+        ..Default::default()
+    };
+    let compare = |op| cpu_op {
+        op,
+        len: 8,
+        u: cpu_op__u { compare_op },
+    };
+    let printed = format!("{:?}", compare(CPU_COMPARE_NE_OP));
+    assert!(
+        printed.contains("len: 8") && printed.contains("a: 71"),
+        "{printed}"
+    );
+    let printed = format!("{:?}", compare(CPU_ADD_OP));
+    assert!(printed.contains("p: 71"), "{printed}");
+    let printed = format!("{:?}", compare(-1));
+    assert!(printed.contains("op: -1"), "{printed}");
+}

@@ -9,7 +9,7 @@ use core::sync::atomic::{
 
 use crate::cpu::Cpu;
 use crate::error::Error;
-use crate::{detect, rseq, stopped};
+use crate::{detect, generation, rseq, stopped};
 
 /// What changes per-CPU data when a restartable sequence cannot: the data is another CPU's, or
 /// sequences have been aborted too often.
@@ -21,7 +21,7 @@ use crate::{detect, rseq, stopped};
 /// |---|---|---|---|
 /// | [`CpuOpv`](Self::CpuOpv) | a system call, an interrupt to that CPU | yes | yes |
 /// | [`Membarrier`](Self::Membarrier) | the same and a lock; a second interrupt on all but x86_64 | no | no |
-/// | [`Lock`](Self::Lock) | a lock, as does each local one | no | no |
+/// | [`Lock`](Self::Lock) | an atomic instruction, or a lock; as does each local one | no | no |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
@@ -30,7 +30,8 @@ pub enum Backend {
     /// A lock for each CPU and structure. Who takes it stops the sequences on that CPU with a flag
     /// that each of them checks, and with `membarrier(2)` (Linux 5.10 or later).
     Membarrier,
-    /// The same lock, and no sequences at all: for want of rseq or of membarrier.
+    /// No sequences at all, for want of rseq or of membarrier: atomic instructions for counters, for locks and rings,
+    /// and for a push on a list; the same lock for the rest.
     Lock,
 }
 
@@ -54,13 +55,19 @@ impl Backend {
     /// [`Error::Backend`] if this system does not have it, or another one has been chosen: do this before
     /// the first structure is made.
     pub fn select(self) -> Result<(), Error> {
-        rseq::init();
+        Self::init();
         let chosen = Self::chosen();
         if chosen == Some(self) || (chosen.is_none() && self.is_available() && self.choose()) {
             Ok(())
         } else {
             Err(Error::Backend)
         }
+    }
+
+    /// What has to be there before a backend is.
+    fn init() {
+        rseq::init();
+        generation::init();
     }
 
     fn chosen() -> Option<Self> {
@@ -70,7 +77,7 @@ impl Backend {
 
     #[cold]
     fn choose_best() -> Self {
-        rseq::init();
+        Self::init();
         BACKENDS
             .into_iter()
             .find(|backend| backend.is_available())
@@ -90,7 +97,12 @@ impl Backend {
     fn is_available(self) -> bool {
         match self {
             Self::CpuOpv => detect::support().is_some(),
-            Self::Membarrier => cfg!(fast_path) && stopped::register_membarrier(Cpu::current()),
+            // Without sequences there is nothing to stop, and atomic instructions do better.
+            Self::Membarrier => {
+                cfg!(fast_path)
+                    && rseq::register_thread()
+                    && stopped::register_membarrier(Cpu::current())
+            }
             Self::Lock => true,
         }
     }
@@ -105,7 +117,7 @@ pub struct SlowPathCalls {
     pub cpu_opv: usize,
     /// Operations under the lock with the sequences of a CPU stopped.
     pub membarrier: usize,
-    /// Operations under the lock alone.
+    /// Operations under the lock alone; those by an atomic instruction are not counted.
     pub lock: usize,
 }
 
@@ -128,8 +140,9 @@ pub(crate) fn count(backend: Backend) {
     calls.store(calls.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// For operations on the current CPU, which return no error. What is left is a thread that can run no sequences, in
-/// a process that may not make the call since it was tried: by a filter of seccomp(2).
+/// For operations on the current CPU, which return no error. What is left is a thread that can run no sequences, and
+/// that a filter of seccomp(2) keeps from the call that worked before; or one that `cpu_opv(2)` lets do nothing on any
+/// CPU that was known of when the first structure was made.
 #[cold]
 pub(crate) fn slow_path_unavailable(error: Error) -> ! {
     panic!("cpu-opv: cannot do an operation on the current CPU: {error}")

@@ -13,7 +13,7 @@ use cpu_opv_sys::CPU_OP_DATA_LEN_MAX;
 use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
 use crate::memory::Memory;
-use crate::per_cpu::PerCpu;
+use crate::per_cpu::{PerCpu, whole};
 use crate::vector::Plain;
 use crate::way::{self, Attempt, Operation, Way};
 use crate::word::Word;
@@ -62,7 +62,12 @@ impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     ///
     /// If the system has no memory left.
     pub fn new() -> Self {
-        Self::mapped(&Memory::private()).expect("memory for each CPU")
+        Self::try_new().expect("memory for each CPU")
+    }
+
+    /// The same; [`Error::Os`] if the system has no memory left.
+    pub fn try_new() -> Result<Self, Error> {
+        Self::mapped(&Memory::private())
     }
 
     fn mapped(memory: &Memory<'_>) -> Result<Self, Error> {
@@ -96,7 +101,7 @@ impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     /// Gives it back if the stack is full.
     #[inline]
     pub fn push(&self, item: T) -> Result<(), T> {
-        match self.0.here(Push(&item)) {
+        match self.0.here(whole, Push(&item)) {
             true => Ok(()),
             false => Err(item),
         }
@@ -107,7 +112,7 @@ impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     pub fn pop(&self) -> Option<T> {
         let mut item = MaybeUninit::uninit();
         self.0
-            .here(Pop::new(&mut item))
+            .here(whole, Pop::new(&mut item))
             // SAFETY: it was copied there.
             .then(|| unsafe { item.assume_init() })
     }
@@ -118,7 +123,7 @@ impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     ///
     /// Gives it back if the stack is full, or if this thread may not do that.
     pub fn push_on(&self, cpu: Cpu, item: T) -> Result<(), PushError<T>> {
-        match self.0.on(cpu, Push(&item)) {
+        match self.0.on(cpu, whole, Push(&item)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(PushError::Full(item)),
             Err(error) => Err(PushError::Failed(error, item)),
@@ -129,17 +134,17 @@ impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     pub fn pop_on(&self, cpu: Cpu) -> Result<Option<T>, Error> {
         let mut item = MaybeUninit::uninit();
-        let popped = self.0.on(cpu, Pop::new(&mut item))?;
+        let popped = self.0.on(cpu, whole, Pop::new(&mut item))?;
         // SAFETY: it was copied there.
         Ok(popped.then(|| unsafe { item.assume_init() }))
     }
 
     /// How many items the stack of `cpu` has just now.
     pub fn len_on(&self, cpu: Cpu) -> usize {
-        self.0.get(cpu).len.load(Relaxed)
+        self.0.get_on(cpu).len.load(Relaxed)
     }
 }
 

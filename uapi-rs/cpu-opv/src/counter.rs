@@ -43,7 +43,12 @@ impl Counter {
     ///
     /// If the system has no memory left.
     pub fn new() -> Self {
-        Self::new_in(Memory::private()).expect("memory for each CPU")
+        Self::try_new().expect("memory for each CPU")
+    }
+
+    /// The same; [`Error::Os`] if the system has no memory left.
+    pub fn try_new() -> Result<Self, Error> {
+        Self::new_in(Memory::private())
     }
 
     /// A counter in this memory: at 0, or where other processes have brought it.
@@ -73,15 +78,15 @@ impl Counter {
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     #[inline]
     pub fn add_on(&self, cpu: Cpu, n: usize) -> Result<(), Error> {
         self.0.add_on(cpu, |word| word, n)
     }
 
     /// What was counted on `cpu`.
-    pub fn get(&self, cpu: Cpu) -> usize {
-        self.0.get(cpu).get()
+    pub fn get_on(&self, cpu: Cpu) -> usize {
+        self.0.get_on(cpu).get()
     }
 
     /// What was counted on all CPUs.

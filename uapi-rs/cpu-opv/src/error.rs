@@ -5,6 +5,7 @@
 use core::error;
 use core::ffi::c_int;
 use core::fmt;
+use std::io;
 
 use crate::sys::Errno;
 
@@ -17,7 +18,7 @@ pub enum Error {
     /// This kernel does not have `cpu_opv(2)` (`ENOSYS`), and what was asked for needs it.
     NotSupported,
     /// The CPU does not exist, or the calling thread is not allowed on it (`EINVAL`); see
-    /// `sched_setaffinity(2)`.
+    /// `sched_setaffinity(2)`. An operation that finds nothing to do, as on an empty stack, may say that instead.
     CpuNotAllowed,
     /// An operand is not mapped, does not permit the access, or is in memory that the kernel does not
     /// touch for anyone: that of devices, for example (`EFAULT`).
@@ -37,7 +38,8 @@ pub enum Error {
     Layout,
     /// The [backend](crate::Backend) cannot be had on this system, or another was chosen before.
     Backend,
-    /// The system refused for another reason, which is this `errno`.
+    /// The system refused for another reason, which is this `errno`. For an operation: a sandbox that was entered after
+    /// the [backend](crate::Backend) was chosen does not let it do its work.
     Os(i32),
 }
 
@@ -59,7 +61,7 @@ impl Error {
 
     /// Of the last library call that failed.
     pub(crate) fn last_os_error() -> Self {
-        Error::Os(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+        Error::Os(io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 }
 
@@ -76,21 +78,58 @@ impl fmt::Display for Error {
             Error::LengthsDiffer => "the two operands of an operation differ in length",
             Error::Layout => "the memory is not that of such a structure on this system",
             Error::Backend => "the backend is not available, or another one is in use",
-            Error::Os(errno) => return std::io::Error::from_raw_os_error(*errno).fmt(f),
+            Error::Os(errno) => return io::Error::from_raw_os_error(*errno).fmt(f),
         })
     }
 }
 
 impl error::Error for Error {}
 
-/// Why something could not be put on another CPU's stack, list or ring. It comes back.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::NotSupported | Error::Backend => io::ErrorKind::Unsupported,
+            Error::CpuNotAllowed => io::ErrorKind::PermissionDenied,
+            Error::OutOfMemory => io::ErrorKind::OutOfMemory,
+            Error::Os(errno) => return Self::from_raw_os_error(errno),
+            _ => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Something could not be put on another CPU's list. It comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Refused<T> {
+    /// Why: [`Error::CpuNotAllowed`] if this thread is not allowed on that CPU.
+    pub error: Error,
+    /// What was to be put there.
+    pub item: T,
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut refused = f.debug_struct("Refused");
+        refused.field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<T> error::Error for Refused<T> {}
+
+/// Why something could not be put on another CPU's stack or ring. It comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PushError<T> {
     /// There is no room.
     Full(T),
-    /// The operation could not be done: [`Error::CpuNotAllowed`] if this thread is not allowed on that CPU, with
-    /// [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// The operation could not be done: [`Error::CpuNotAllowed`] if this thread is not allowed on that CPU.
     Failed(Error, T),
 }
 
@@ -122,3 +161,9 @@ impl<T> fmt::Debug for PushError<T> {
 }
 
 impl<T> error::Error for PushError<T> {}
+
+impl<T> From<Refused<T>> for PushError<T> {
+    fn from(Refused { error, item }: Refused<T>) -> Self {
+        Self::Failed(error, item)
+    }
+}

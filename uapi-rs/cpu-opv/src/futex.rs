@@ -11,12 +11,12 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::generation;
 use crate::sys::keeping_errno;
 
+// What it holds: this, or twice the generation of who holds it, and 1 more if somebody may sleep until it is free.
 const FREE: u32 = 0;
-const HELD: u32 = 1;
-/// Held, and somebody may sleep until it is free.
-const AWAITED: u32 = 2;
+const AWAITED: u32 = 1;
 
 /// How often to look before going to sleep. The lock is held for an operation of some instructions
 /// and two interrupts to another CPU.
@@ -31,23 +31,29 @@ impl FutexLock {
     }
 
     pub(crate) fn lock(&self) {
+        let mine = generation::current() << 1;
+        // In a child of fork(2) its parent's threads hold nothing. Nor had they anything half done: what is changed
+        // under this lock is committed by one store.
+        let is_held = |found: u32| found | AWAITED == mine | AWAITED;
         for _ in 0..SPINS {
-            if self
-                .0
-                .compare_exchange_weak(FREE, HELD, Acquire, Relaxed)
-                .is_ok()
+            let found = self.0.load(Relaxed);
+            if !is_held(found)
+                && self
+                    .0
+                    .compare_exchange_weak(found, mine, Acquire, Relaxed)
+                    .is_ok()
             {
                 return;
             }
             core::hint::spin_loop();
         }
-        while self.0.swap(AWAITED, Acquire) != FREE {
-            self.futex(libc::FUTEX_WAIT, AWAITED);
+        while is_held(self.0.swap(mine | AWAITED, Acquire)) {
+            self.futex(libc::FUTEX_WAIT, mine | AWAITED);
         }
     }
 
     pub(crate) fn unlock(&self) {
-        if self.0.swap(FREE, Release) == AWAITED {
+        if self.0.swap(FREE, Release) & AWAITED != 0 {
             self.futex(libc::FUTEX_WAKE, 1);
         }
     }

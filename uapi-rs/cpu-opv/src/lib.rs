@@ -20,7 +20,7 @@
 //!
 //! - `rseq(2)`, Linux 4.18 and later: the kernel aborts a *restartable sequence* of instructions that it interrupts.
 //!   This is the **fast path**, some ten instructions without a system call.
-//! - `cpu_opv(2)`, in no released kernel yet: the kernel does some operations on a CPU of one's choice. This is the
+//! - `cpu_opv(2)`, in no released kernel yet (see [`support`]): the kernel does some operations on a CPU of one's choice. This is the
 //!   **slow path**: for the data of *another* CPU, or of one that is offline, and for a thread that is
 //!   interrupted again and again, as by a debugger that single-steps.
 //!
@@ -58,8 +58,11 @@
 //!
 //! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
 //! moment: with `cpu_opv(2)` each operation completes even if each instruction is interrupted, but for
-//! [`Ring::consume`], which has an atomic exchange. One on the current CPU does not fail:
-//! where the kernel has no memory for the slow path, or a sandbox refuses the call, it goes on trying.
+//! [`Ring::consume_on`], which has an atomic exchange. One on the current CPU does not fail:
+//! where the kernel has no memory for the slow path, or a sandbox that was entered later refuses it, the operation goes on
+//! trying by sequences. It panics only in a thread that cannot run those either, because that sandbox refused to have it
+//! registered with rseq: let [`register_thread`] be the first thing that a thread does, or enter the sandbox before the
+//! first structure is made.
 //!
 //! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except
 //! that what is after an uncommitted [`Reservation`] waits for it. With the other backends, the slow path
@@ -70,31 +73,54 @@
 //! [`Backend::get`] tells which one is in use. The best that the system has is chosen when the first structure is
 //! made, unless [`Backend::select`] has chosen before.
 //!
-//! - [`Backend::CpuOpv`]. The calling thread must be allowed on the CPU that it names, see `sched_setaffinity(2)`, or
-//!   gets [`Error::CpuNotAllowed`].
+//! - [`Backend::CpuOpv`], if the kernel [says](support) that it has the call.
 //! - [`Backend::Membarrier`], Linux 5.10 and later: each sequence checks a flag beside the data; who changes the
 //!   data of another CPU takes a lock, sets the flag, and has `membarrier(2)` abort the sequence that may be
 //!   running there. The fast path is the same. What it does *not* give:
 //!   - **Other processes**: membarrier reaches one process only, so [`Memory::shared`] is refused.
 //!   - **Lock-freedom**: if a thread is preempted while it holds the lock, others wait for it, even those on the CPU that
-//!     the data belongs to. After `fork(2)` in a process of several threads, a lock that another thread held
-//!     stays held in the child: use nothing made before in such a child.
-//!   - **The permission** of `cpu_opv(2)`: all CPUs are allowed.
-//! - [`Backend::Lock`]: each operation takes a lock, with no fast path. For kernels without rseq or membarrier.
+//!     the data belongs to.
+//! - [`Backend::Lock`]: atomic instructions, and a lock where they do not suffice, with no fast path. For kernels without
+//!   rseq or membarrier.
 //!
-//! The data of an offline CPU can be changed with each of them.
+//! What holds with each of them: a thread must be allowed on the CPU that it names, see `sched_setaffinity(2)`, or gets
+//! [`Error::CpuNotAllowed`]; the data of an offline CPU can be changed by all.
+//!
+//! # Other processes, and copies of this one
+//!
+//! A child of `fork(2)` has a copy of what is in [private memory](Memory::private), and can use it, whatever the other
+//! threads of its parent were doing. What they *had* stays with them: a [`PerCpuLock`] that one held, an entry of a ring
+//! that one had reserved, or was consuming.
+//!
+//! A child of `vfork(2)`, or of `clone(2)` with `CLONE_VM` and without storage for thread-local data of its own, must not do
+//! any operation: it has its parent's area for rseq, but the kernel does not abort *its* sequences, so what it does is lost,
+//! or does harm. No safe Rust runs in one.
+//!
+//! Each copy of this crate in a process, such as those in libraries that are loaded at run time, has structures of its own
+//! and can be used beside the others. Where the libc does not register threads with rseq, the first copy that does so has
+//! the fast path in that thread.
+//!
+//! # Vectors and membarrier(2)
+//!
+//! To `membarrier(2)` of this process, the operations of a [`vector`] are in order, as accesses of a thread are that has
+//! compiler barriers between them. But membarrier does **not** wait for a vector that is under way on another CPU: when it
+//! returns, a vector that has read a flag before may still be about to store. Who has to wait for that runs a
+//! [vector without operations](vector::Vector::new) on that CPU, which also aborts the sequence there.
 //!
 //! # Where there is a fast path
 //!
 //! | | |
 //! |---|---|
-//! | x86_64, aarch64, armv7 (A32 code), riscv64 | yes |
+//! | x86_64, aarch64, armv7 (A32 code), riscv64 | yes, but not with musl, unless the program is static |
 //! | powerpc64le | with Rust 1.95 or later, which has inline assembly for it |
 //! | others | no: all is done by `cpu_opv(2)`, or with the lock |
 //!
 //! glibc 2.35 and later registers each thread with rseq, and this crate uses that. With an older one or with musl, it
 //! registers a thread itself when that does its first operation. If another library did so by other means, the
 //! slow path is taken.
+//!
+//! With glibc before 2.35, or if its registration is switched off, that area takes 64 bytes of the room for thread-local
+//! data of libraries that are loaded at run time.
 //!
 //! # Costs
 //!
@@ -139,6 +165,7 @@ mod cpu;
 mod detect;
 mod error;
 mod futex;
+mod generation;
 mod list;
 mod lock;
 mod memory;
@@ -151,6 +178,11 @@ mod stack;
 mod stopped;
 mod sys;
 mod value;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+#[cfg(doctest)]
+mod variance;
 pub mod vector;
 mod way;
 mod word;
@@ -160,7 +192,7 @@ pub use copy_stack::CopyStack;
 pub use counter::Counter;
 pub use cpu::Cpu;
 pub use detect::{Support, support};
-pub use error::{Error, PushError};
+pub use error::{Error, PushError, Refused};
 pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;

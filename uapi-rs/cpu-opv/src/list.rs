@@ -9,9 +9,9 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::cpu::Cpu;
-use crate::error::{Error, PushError};
+use crate::error::{Error, Refused};
 use crate::memory::Memory;
-use crate::per_cpu::PerCpu;
+use crate::per_cpu::{PerCpu, whole};
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
 
@@ -90,7 +90,12 @@ impl<T: Send> List<T> {
     ///
     /// If the system has no memory left.
     pub fn new() -> Self {
-        Self(RawList::new_in(Memory::private()).expect("memory for each CPU"))
+        Self::try_new().expect("memory for each CPU")
+    }
+
+    /// The same; [`Error::Os`] if the system has no memory left.
+    pub fn try_new() -> Result<Self, Error> {
+        RawList::new_in(Memory::private()).map(Self)
     }
 
     /// Puts a node on the list of the current CPU.
@@ -113,13 +118,14 @@ impl<T: Send> List<T> {
     /// # Errors
     ///
     /// Gives it back if this thread may not do that. It is never full.
-    pub fn push_on(&self, cpu: Cpu, node: Box<Node<T>>) -> Result<(), PushError<Box<Node<T>>>> {
+    pub fn push_on(&self, cpu: Cpu, node: Box<Node<T>>) -> Result<(), Refused<Box<Node<T>>>> {
         let node = NonNull::from(Box::leak(node));
         // SAFETY: as in `push`; with an error it has not been put there.
         unsafe {
-            self.0
-                .push_on(cpu, node)
-                .map_err(|error| PushError::Failed(error, own(node)))
+            self.0.push_on(cpu, node).map_err(|error| Refused {
+                error,
+                item: own(node),
+            })
         }
     }
 
@@ -127,7 +133,7 @@ impl<T: Send> List<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     pub fn pop_on(&self, cpu: Cpu) -> Result<Option<Box<Node<T>>>, Error> {
         // SAFETY: as in `pop`.
         Ok(self.0.pop_on(cpu)?.map(|node| unsafe { own(node) }))
@@ -250,35 +256,35 @@ impl<T> RawList<T> {
     /// list, and until it is popped nobody accesses its link. Whoever pops it may do with it what comes then.
     #[inline]
     pub unsafe fn push(&self, node: NonNull<Node<T>>) {
-        self.heads.here(Push(node));
+        self.heads.here(whole, Push(node));
     }
 
     /// Takes the last node off the list of the current CPU.
     #[inline]
     pub fn pop(&self) -> Option<NonNull<Node<T>>> {
-        pointer(self.heads.here(Pop))
+        pointer(self.heads.here(whole, Pop))
     }
 
     /// Puts a node on the list of `cpu`.
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     ///
     /// # Safety
     ///
     /// As for [`push`](Self::push).
     pub unsafe fn push_on(&self, cpu: Cpu, node: NonNull<Node<T>>) -> Result<(), Error> {
-        self.heads.on(cpu, Push(node))
+        self.heads.on(cpu, whole, Push(node))
     }
 
     /// Takes the last node off the list of `cpu`.
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     pub fn pop_on(&self, cpu: Cpu) -> Result<Option<NonNull<Node<T>>>, Error> {
-        self.heads.on(cpu, Pop).map(pointer)
+        self.heads.on(cpu, whole, Pop).map(pointer)
     }
 
     /// Takes all nodes off the list of `cpu`, in one step; returns the last that was pushed, whose
@@ -288,7 +294,7 @@ impl<T> RawList<T> {
     ///
     /// As for [`pop_on`](Self::pop_on).
     pub fn take_on(&self, cpu: Cpu) -> Result<Option<NonNull<Node<T>>>, Error> {
-        self.heads.on(cpu, Take).map(pointer)
+        self.heads.on(cpu, whole, Take).map(pointer)
     }
 
     /// The node that was below this one when it was taken off.
@@ -303,7 +309,7 @@ impl<T> RawList<T> {
 
     /// Whether the list of `cpu` is empty just now.
     pub fn is_empty_on(&self, cpu: Cpu) -> bool {
-        self.heads.get(cpu).load(Relaxed) == 0
+        self.heads.get_on(cpu).load(Relaxed) == 0
     }
 }
 
@@ -353,10 +359,6 @@ impl Operation<Word> for Take {
 
     #[inline(always)]
     fn attempt<W: Way>(&mut self, way: &W, head: &Word) -> Attempt<usize> {
-        let first = head.load(Relaxed);
-        if first != 0 {
-            way.compare_store::<false>(head, first, 0)?;
-        }
-        Ok(first)
+        way.take(head)
     }
 }

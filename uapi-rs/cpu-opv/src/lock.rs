@@ -4,17 +4,19 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
     fence,
 };
 use std::thread;
+use std::time::Duration;
 
 use crate::cpu::Cpu;
 use crate::error::Error;
 use crate::memory::Memory;
-use crate::per_cpu::{PerCpu, Zeroed};
+use crate::per_cpu::{PerCpu, Zeroed, whole};
 use crate::vector::Plain;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
@@ -22,8 +24,13 @@ use crate::word::Word;
 const FREE: usize = 0;
 const HELD: usize = 1;
 
-/// How often to look again before the holder, who is not on this CPU now, is given time.
+/// How often to look again before the holder, who is not on this CPU now, is given time, and how often it is given
+/// that before this thread sleeps: the holder may be of a lower priority, to which nobody yields.
 const SPINS: u32 = 20;
+const YIELDS: u32 = 20;
+/// How long it sleeps then: the first time, and at most.
+const SLEEP: Duration = Duration::from_micros(20);
+const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// A `T` for each CPU, each under a lock of its own.
 ///
@@ -52,7 +59,7 @@ const SPINS: u32 = 20;
 ///
 /// # Progress
 ///
-/// Who waits spins a little and then yields. It must not be locked by a signal handler that may interrupt a thread
+/// Who waits spins a little, then yields, then sleeps for up to a millisecond at a time. It must not be locked by a signal handler that may interrupt a thread
 /// that holds it; to [try](Self::try_lock) is fine.
 pub struct PerCpuLock<T>(PerCpu<Locked<T>>);
 
@@ -73,11 +80,17 @@ impl<T: Send> PerCpuLock<T> {
     /// # Panics
     ///
     /// If the system has no memory left.
-    pub fn new(mut init: impl FnMut(Cpu) -> T) -> Self {
-        Self(PerCpu::new(|cpu| Locked {
+    pub fn new(init: impl FnMut(Cpu) -> T) -> Self {
+        Self::try_new(init).expect("memory for each CPU")
+    }
+
+    /// The same; [`Error::Os`] if the system has no memory left.
+    pub fn try_new(mut init: impl FnMut(Cpu) -> T) -> Result<Self, Error> {
+        let locked = |cpu| Locked {
             word: Word::new(FREE),
             value: UnsafeCell::new(init(cpu)),
-        }))
+        };
+        PerCpu::try_new(locked).map(Self)
     }
 
     /// Locks on zeroes in this memory, or on what other processes have made of them.
@@ -97,13 +110,13 @@ impl<T: Send> PerCpuLock<T> {
     /// Locks the `T` of the current CPU. Waits for it.
     #[inline]
     pub fn lock(&self) -> PerCpuLockGuard<'_, T> {
-        let mut spins = 0;
+        let mut times = 0;
         loop {
             // Each time anew: the thread may be on another CPU by now.
             if let Some(guard) = self.try_lock() {
                 return guard;
             }
-            wait(&mut spins);
+            wait(&mut times);
         }
     }
 
@@ -111,16 +124,16 @@ impl<T: Send> PerCpuLock<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     pub fn lock_on(&self, cpu: Cpu) -> Result<PerCpuLockGuard<'_, T>, Error> {
-        let word = &self.0.get(cpu).word;
-        let mut spins = 0;
+        let word = &self.0.get_on(cpu).word;
+        let mut times = 0;
         loop {
             if let Some(guard) = self.try_lock_on(cpu)? {
                 return Ok(guard);
             }
             while word.load(Relaxed) == HELD {
-                wait(&mut spins);
+                wait(&mut times);
             }
         }
     }
@@ -128,7 +141,7 @@ impl<T: Send> PerCpuLock<T> {
     /// Locks the `T` of the current CPU, unless it is locked.
     #[inline]
     pub fn try_lock(&self) -> Option<PerCpuLockGuard<'_, T>> {
-        let locked = self.0.here(TryLock)?;
+        let locked = self.0.here(whole, TryLock)?;
         // SAFETY: it is of this `PerCpu`.
         Some(PerCpuLockGuard::new(unsafe { &*locked }))
     }
@@ -139,19 +152,19 @@ impl<T: Send> PerCpuLock<T> {
     ///
     /// As for [`lock_on`](Self::lock_on).
     pub fn try_lock_on(&self, cpu: Cpu) -> Result<Option<PerCpuLockGuard<'_, T>>, Error> {
-        let locked = self.0.on(cpu, TryLock)?;
+        let locked = self.0.on(cpu, whole, TryLock)?;
         // SAFETY: it is of this `PerCpu`.
         Ok(locked.map(|locked| PerCpuLockGuard::new(unsafe { &*locked })))
     }
 }
 
-fn wait(spins: &mut u32) {
-    if *spins < SPINS {
-        *spins += 1;
-        core::hint::spin_loop();
-    } else {
-        thread::yield_now();
+fn wait(times: &mut u32) {
+    match times.checked_sub(SPINS) {
+        None => core::hint::spin_loop(),
+        Some(0..YIELDS) => thread::yield_now(),
+        Some(over) => thread::sleep((SLEEP * (over - YIELDS + 1)).min(LONGEST_SLEEP)),
     }
+    *times = times.saturating_add(1).min(1000);
 }
 
 impl<T> fmt::Debug for PerCpuLock<T> {
@@ -178,7 +191,13 @@ impl<T> Operation<Locked<T>> for TryLock {
 }
 
 /// A `T` that is locked until this is dropped.
-pub struct PerCpuLockGuard<'a, T>(&'a Locked<T>);
+///
+/// As with that of [`std::sync::Mutex`], it cannot be sent to another thread, nor be held by a task that may go on
+/// on one: who waited for the lock there would be waiting for itself.
+pub struct PerCpuLockGuard<'a, T> {
+    locked: &'a Locked<T>,
+    _not_send: PhantomData<*const ()>,
+}
 
 // SAFETY: it gives out `&T`.
 unsafe impl<T: Sync> Sync for PerCpuLockGuard<'_, T> {}
@@ -189,7 +208,10 @@ impl<'a, T> PerCpuLockGuard<'a, T> {
         // Pairs with the release in `drop`, which may have been done on another CPU: the sequence or vector
         // has seen what that stored.
         fence(Acquire);
-        Self(locked)
+        Self {
+            locked,
+            _not_send: PhantomData,
+        }
     }
 }
 
@@ -197,7 +219,7 @@ impl<T> Drop for PerCpuLockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // A plain store, from whichever CPU: nobody else changes the word of a lock that is held.
-        self.0.word.store(FREE, Release);
+        self.locked.word.store(FREE, Release);
     }
 }
 
@@ -207,7 +229,7 @@ impl<T> Deref for PerCpuLockGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: this thread holds the lock.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.locked.value.get() }
     }
 }
 
@@ -215,7 +237,7 @@ impl<T> DerefMut for PerCpuLockGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: this thread holds the lock.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.locked.value.get() }
     }
 }
 

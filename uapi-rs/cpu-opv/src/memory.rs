@@ -137,8 +137,15 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        let (start, len) = (self.start.as_ptr().cast(), self.len);
         // SAFETY: it was mapped by `map`, and who owns this has no use of it any more.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+        unsafe {
+            // It fails where the kernel would have to split a mapping and has no room for one more. Then the addresses
+            // are lost, but not what was there.
+            if libc::munmap(start, len) != 0 {
+                libc::madvise(start, len, libc::MADV_DONTNEED);
+            }
+        }
     }
 }
 

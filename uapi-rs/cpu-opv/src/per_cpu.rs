@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::memory::{Mapping, Memory};
 use crate::rseq::{self, At};
 use crate::stopped::Control;
-use crate::way::{Attempt, Fast, Operation, Opv, Plain, Stop, Way};
+use crate::way::{Atomic, Attempt, Fast, Operation, Opv, Plain, Stop, Way};
 use crate::word::Word;
 
 /// How often a restartable sequence is tried before the slow path takes over. It is far more than what
@@ -51,7 +51,10 @@ const ATTEMPTS: u32 = 8;
 /// ```
 pub struct PerCpu<T> {
     slots: NonNull<Slot<T>>,
-    cpus: u32,
+    /// How many slots have been initialised: in the end all, one for each CPU.
+    cpus: usize,
+    /// That of the threads' areas for rseq. Here, it stays in a register in a loop.
+    area_offset: isize,
     /// Unmapped when this is dropped.
     _mapping: Mapping,
     _owned: PhantomData<T>,
@@ -88,16 +91,24 @@ impl<T: Sync + Send> PerCpu<T> {
     /// # Panics
     ///
     /// If the system has no memory left.
-    pub fn new(mut init: impl FnMut(Cpu) -> T) -> Self {
-        let per_cpu = Self::mapped(&Memory::private(), 0).expect("memory for each CPU");
+    pub fn new(init: impl FnMut(Cpu) -> T) -> Self {
+        Self::try_new(init).expect("memory for each CPU")
+    }
+
+    /// The same; [`Error::Os`] if the system has no memory left.
+    pub fn try_new(mut init: impl FnMut(Cpu) -> T) -> Result<Self, Error> {
+        let mut per_cpu = Self::mapped(&Memory::private(), 0)?;
         for cpu in Cpu::all() {
+            let value = init(cpu);
             // SAFETY: within the mapping, and nobody else has it yet.
             unsafe {
                 let slot = per_cpu.slots.add(cpu.number());
-                (&raw mut (*slot.as_ptr()).data).write(init(cpu));
+                (&raw mut (*slot.as_ptr()).data).write(value);
             }
+            // If `init` panics next, what there is is dropped.
+            per_cpu.cpus += 1;
         }
-        per_cpu
+        Ok(per_cpu)
     }
 }
 
@@ -122,10 +133,12 @@ impl<T> PerCpu<T> {
     ///
     /// All zeroes is a value of `T`. In memory that processes share, `T` is fit for that.
     pub(crate) unsafe fn zeroed(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
-        Self::mapped(memory, kind)
+        let mut per_cpu = Self::mapped(memory, kind)?;
+        per_cpu.cpus = cpu::count() as usize;
+        Ok(per_cpu)
     }
 
-    /// With each `T` still to be initialised, unless it is all zeroes.
+    /// With each `T` still to be initialised.
     fn mapped(memory: &Memory<'_>, kind: u32) -> Result<Self, Error> {
         const {
             assert!(
@@ -147,7 +160,8 @@ impl<T> PerCpu<T> {
         }
         Ok(Self {
             slots,
-            cpus: cpu::count(),
+            cpus: 0,
+            area_offset: rseq::offset(),
             _mapping: mapping,
             _owned: PhantomData,
         })
@@ -155,32 +169,32 @@ impl<T> PerCpu<T> {
 
     /// The `T` of `cpu`, to look at.
     #[inline]
-    pub fn get(&self, cpu: Cpu) -> &T {
+    pub fn get_on(&self, cpu: Cpu) -> &T {
         &self.slot(cpu).data
     }
 
     /// Each CPU's `T`, to look at.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Cpu, &T)> + DoubleEndedIterator {
-        Cpu::all().map(|cpu| (cpu, self.get(cpu)))
+        Cpu::all().map(|cpu| (cpu, self.get_on(cpu)))
     }
 
     /// Adds `n`, wrapping, to the word of the current CPU's `T` that `word` points out.
     #[inline(always)]
     pub fn add(&self, word: impl Fn(&T) -> &Word, n: usize) {
-        self.here(Add::<_, false> { word, n });
+        self.here(word, Add::<false>(n));
     }
 
     /// Adds `n`, wrapping, to a word of the `T` of `cpu`.
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`].
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     #[inline]
     pub fn add_on(&self, cpu: Cpu, word: impl Fn(&T) -> &Word, n: usize) -> Result<(), Error> {
-        self.on(cpu, Add::<_, false> { word, n })
+        self.on(cpu, word, Add::<false>(n))
     }
 
-    /// The same, with release semantics.
+    /// The same, with release semantics; the fallbacks do it on any CPU, as it needs no permission there.
     #[inline]
     pub(crate) fn add_release_on(
         &self,
@@ -188,21 +202,27 @@ impl<T> PerCpu<T> {
         word: impl Fn(&T) -> &Word,
         n: usize,
     ) -> Result<(), Error> {
-        self.on(cpu, Add::<_, true> { word, n })
+        let mut add = Add::<true>(n);
+        let start = rseq::cpu_start(self.area_offset);
+        if start.1 == cpu.number() && self.try_fast(start, &word, &mut add).is_ok() {
+            return Ok(());
+        }
+        let slot = self.slot(cpu);
+        slow(&slot.control, word(&slot.data), cpu, &mut add)
     }
 
     /// If the word of the current CPU's `T` that `word` points out is `expect`, makes it `new`; returns
     /// whether it was. The store releases.
     #[inline(always)]
     pub fn compare_store(&self, word: impl Fn(&T) -> &Word, expect: usize, new: usize) -> bool {
-        self.here(CompareStore { word, expect, new })
+        self.here(word, CompareStore { expect, new })
     }
 
     /// If a word of the `T` of `cpu` is `expect`, makes it `new`; returns whether it was. The store releases.
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`].
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     #[inline]
     pub fn compare_store_on(
         &self,
@@ -211,12 +231,12 @@ impl<T> PerCpu<T> {
         expect: usize,
         new: usize,
     ) -> Result<bool, Error> {
-        self.on(cpu, CompareStore { word, expect, new })
+        self.on(cpu, word, CompareStore { expect, new })
     }
 
     #[inline(always)]
     fn slot(&self, cpu: Cpu) -> &Slot<T> {
-        self.slot_by_number(cpu.as_u32())
+        self.slot_by_number(cpu.number())
             .expect("there is a slot for each CPU that a `Cpu` can be")
     }
 
@@ -233,9 +253,9 @@ impl<T> PerCpu<T> {
     /// The kernel keeps its word on how many there are; but who restores a process on a larger machine may not, nor
     /// a container's sysfs. So that is checked, for two instructions, which take 2 to 8 percent of an operation.
     #[inline(always)]
-    fn slot_by_number(&self, cpu: u32) -> Option<&Slot<T>> {
+    fn slot_by_number(&self, cpu: usize) -> Option<&Slot<T>> {
         if cpu < self.cpus {
-            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu as usize));
+            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu));
             // SAFETY: the mapping has a slot for each of them, initialised, for as long as `self` lives.
             Some(unsafe { &*slot })
         } else {
@@ -245,10 +265,10 @@ impl<T> PerCpu<T> {
 
     /// Does it by one restartable sequence, if the thread is on this CPU and nothing gets in between.
     #[inline(always)]
-    fn try_fast<O: Operation<T>>(
+    fn try_fast<D, O: Operation<D>>(
         &self,
-        area: isize,
-        cpu: u32,
+        (area, cpu): (isize, usize),
+        part: &impl Fn(&T) -> &D,
         operation: &mut O,
     ) -> Attempt<O::Output> {
         let slot = self.slot_by_number(cpu).ok_or(Stop::Again)?;
@@ -261,37 +281,57 @@ impl<T> PerCpu<T> {
                 stopped: slot.control.stopped(),
             })
         };
-        operation.attempt(&fast, &slot.data)
+        operation.attempt(&fast, part(&slot.data))
     }
 
-    /// Does it to the current CPU's data.
+    /// Does it to a part of the current CPU's data.
     #[inline(always)]
-    pub(crate) fn here<O: Operation<T>>(&self, mut operation: O) -> O::Output {
-        let (area, cpu) = rseq::cpu_start();
-        match self.try_fast(area, cpu, &mut operation) {
+    pub(crate) fn here<D, O: Operation<D>>(
+        &self,
+        part: impl Fn(&T) -> &D,
+        mut operation: O,
+    ) -> O::Output {
+        match self.try_fast(rseq::cpu_start(self.area_offset), &part, &mut operation) {
             Ok(output) => output,
-            Err(_) => self.here_slow(operation),
+            Err(_) => self.here_slow(part, operation),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn here_slow<O: Operation<T>>(&self, mut operation: O) -> O::Output {
+    fn here_slow<D, O: Operation<D>>(
+        &self,
+        part: impl Fn(&T) -> &D,
+        mut operation: O,
+    ) -> O::Output {
         let sequences = Backend::get() != Backend::Lock && rseq::register_thread();
+        // If this thread is on a CPU that nobody told of, and not allowed on the one that stands for it: others.
+        let mut others = Cpu::all();
+        let mut instead = None;
         loop {
             for _ in 0..if sequences { ATTEMPTS } else { 0 } {
-                let (area, cpu) = rseq::cpu_start();
-                if let Some(slot) = self.slot_by_number(cpu) {
+                let start = rseq::cpu_start(self.area_offset);
+                if let Some(slot) = self.slot_by_number(start.1) {
                     slot.control.wait();
                 }
-                if let Ok(output) = self.try_fast(area, cpu, &mut operation) {
+                if let Ok(output) = self.try_fast(start, &part, &mut operation) {
                     return output;
                 }
             }
-            match self.slow(Cpu::current(), &mut operation) {
+            let cpu = instead.unwrap_or_else(Cpu::current);
+            let slot = self.slot(cpu);
+            match slow(&slot.control, part(&slot.data), cpu, &mut operation) {
                 Ok(output) => return output,
-                // Moved to another CPU, and forbidden this one; or there is no memory just now.
-                Err(Error::CpuNotAllowed | Error::OutOfMemory) => {}
+                // Moved to another CPU, and forbidden this one.
+                Err(Error::CpuNotAllowed) if cpu::current_is_known() => instead = None,
+                Err(error @ Error::CpuNotAllowed) => {
+                    instead = others.next();
+                    if instead.is_none() {
+                        slow_path_unavailable(error);
+                    }
+                }
+                // There is no memory just now.
+                Err(Error::OutOfMemory) => {}
                 // A sequence will do it. Or it meets what the kernel did, and that is a signal then.
                 Err(_) if sequences => {}
                 Err(error) => slow_path_unavailable(error),
@@ -300,50 +340,67 @@ impl<T> PerCpu<T> {
         }
     }
 
-    /// Does it to the data of `cpu`.
+    /// Does it to a part of the data of `cpu`, if this thread is allowed on that: with all backends alike.
     #[inline]
-    pub(crate) fn on<O: Operation<T>>(
+    pub(crate) fn on<D, O: Operation<D>>(
         &self,
         cpu: Cpu,
+        part: impl Fn(&T) -> &D,
         mut operation: O,
     ) -> Result<O::Output, Error> {
-        let (area, here) = rseq::cpu_start();
-        if here == cpu.as_u32() {
-            if let Ok(output) = self.try_fast(area, here, &mut operation) {
+        let start = rseq::cpu_start(self.area_offset);
+        if start.1 == cpu.number() {
+            if let Ok(output) = self.try_fast(start, &part, &mut operation) {
                 return Ok(output);
             }
         }
-        self.slow(cpu, &mut operation)
-    }
-
-    /// Does it to the data of `cpu`, not by a restartable sequence.
-    #[inline(never)]
-    fn slow<O: Operation<T>>(&self, cpu: Cpu, operation: &mut O) -> Result<O::Output, Error> {
+        // The kernel looks by itself.
+        if Backend::get() != Backend::CpuOpv && !cpu.is_allowed() {
+            return Err(Error::CpuNotAllowed);
+        }
         let slot = self.slot(cpu);
-        let attempt: &mut dyn FnMut() -> Attempt<O::Output> = match Backend::get() {
-            Backend::CpuOpv => &mut || operation.attempt(&Opv(cpu), &slot.data),
-            Backend::Membarrier | Backend::Lock => &mut || {
-                let stopped = slot.control.stop(cpu);
-                operation.attempt(&Plain(&stopped), &slot.data)
-            },
+        slow(&slot.control, part(&slot.data), cpu, &mut operation)
+    }
+}
+
+/// Does it to data of `cpu`, not by a restartable sequence.
+///
+/// What the user's code had to say, which is where the data is, it has said before: it is not called with a lock held.
+#[inline(never)]
+fn slow<D, O: Operation<D>>(
+    control: &Control,
+    data: &D,
+    cpu: Cpu,
+    operation: &mut O,
+) -> Result<O::Output, Error> {
+    let backend = Backend::get();
+    loop {
+        let attempt = match backend {
+            Backend::CpuOpv => operation.attempt(&Opv(cpu), data),
+            Backend::Membarrier => operation.attempt(&Plain(&control.stop(cpu)?), data),
+            Backend::Lock => operation.attempt(&Atomic { control, cpu }, data),
         };
-        loop {
-            match attempt() {
-                Ok(output) => return Ok(output),
-                // Something else has succeeded then.
-                Err(Stop::Again) => {}
-                Err(Stop::Failed(error)) => return Err(error),
-            }
+        match attempt {
+            Ok(output) => return Ok(output),
+            // Something else has succeeded then.
+            Err(Stop::Again) => {}
+            Err(Stop::Failed(error)) => return Err(error),
         }
     }
+}
+
+/// All of the data is the part.
+#[inline(always)]
+pub(crate) fn whole<T>(data: &T) -> &T {
+    data
 }
 
 impl<T> Drop for PerCpu<T> {
     fn drop(&mut self) {
         if needs_drop::<T>() {
-            for cpu in Cpu::all() {
+            for index in 0..self.cpus {
                 // SAFETY: it is within the mapping, was initialised, and nobody has it any more.
-                unsafe { (&raw mut (*self.slots.add(cpu.number()).as_ptr()).data).drop_in_place() };
+                unsafe { (&raw mut (*self.slots.add(index).as_ptr()).data).drop_in_place() };
             }
         }
     }
@@ -356,33 +413,28 @@ impl<T: fmt::Debug> fmt::Debug for PerCpu<T> {
 }
 
 /// `*word += n`
-struct Add<F, const RELEASE: bool> {
-    word: F,
-    n: usize,
-}
+struct Add<const RELEASE: bool>(usize);
 
-impl<T, F: Fn(&T) -> &Word, const RELEASE: bool> Operation<T> for Add<F, RELEASE> {
+impl<const RELEASE: bool> Operation<Word> for Add<RELEASE> {
     type Output = ();
 
     #[inline(always)]
-    fn attempt<W: Way>(&mut self, way: &W, data: &T) -> Attempt<()> {
-        way.add::<RELEASE>((self.word)(data), self.n)
+    fn attempt<W: Way>(&mut self, way: &W, word: &Word) -> Attempt<()> {
+        way.add::<RELEASE>(word, self.0)
     }
 }
 
 /// `if *word == expect { *word = new }`
-struct CompareStore<F> {
-    word: F,
+struct CompareStore {
     expect: usize,
     new: usize,
 }
 
-impl<T, F: Fn(&T) -> &Word> Operation<T> for CompareStore<F> {
+impl Operation<Word> for CompareStore {
     type Output = bool;
 
     #[inline(always)]
-    fn attempt<W: Way>(&mut self, way: &W, data: &T) -> Attempt<bool> {
-        let word = (self.word)(data);
+    fn attempt<W: Way>(&mut self, way: &W, word: &Word) -> Attempt<bool> {
         if word.get() != self.expect {
             return Ok(false);
         }

@@ -38,7 +38,7 @@ use core::sync::atomic::{
 use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
 use crate::memory::Memory;
-use crate::per_cpu::PerCpu;
+use crate::per_cpu::{PerCpu, whole};
 use crate::vector::Plain;
 use crate::way::{Attempt, Operation, Stop, Way};
 use crate::word::Word;
@@ -46,7 +46,7 @@ use crate::word::Word;
 /// For each CPU a ring of `BLOCKS` times `ENTRIES` entries, first in, first out.
 ///
 /// A producer [reserves](Self::reserve) an entry on its CPU, fills it in, and [commits](Reservation::commit) it, on
-/// that same CPU's ring even if it has been moved meanwhile. A [consumer](Self::consume) may be anywhere.
+/// that same CPU's ring even if it has been moved meanwhile. A [consumer](Self::consume_on) may be anywhere.
 ///
 /// `BLOCKS` and `ENTRIES` are powers of two. Entries can be consumed when all before them are committed, and all
 /// that are reserved in the same block of `ENTRIES`, or the whole block: with small blocks a slow producer
@@ -63,7 +63,7 @@ use crate::word::Word;
 ///
 /// let mut seen = Vec::new();
 /// for cpu in Cpu::all() {
-///     trace.consume(cpu, |event| seen.push(event));
+///     trace.consume_on(cpu, |event| seen.push(event));
 /// }
 /// assert_eq!(seen, [(1, 42)]);
 /// ```
@@ -113,7 +113,12 @@ impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES
     ///
     /// If the system has no memory left.
     pub fn new() -> Self {
-        Self::mapped(&Memory::private()).expect("memory for each CPU")
+        Self::try_new().expect("memory for each CPU")
+    }
+
+    /// The same; [`Error::Os`] if the system has no memory left.
+    pub fn try_new() -> Result<Self, Error> {
+        Self::mapped(&Memory::private())
     }
 
     fn mapped(memory: &Memory<'_>) -> Result<Self, Error> {
@@ -139,7 +144,7 @@ impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES
     /// Reserves the next entry of the current CPU's ring; `None` if it is full.
     #[inline]
     pub fn reserve(&self) -> Option<Reservation<'_, T, BLOCKS, ENTRIES>> {
-        let (entries, number) = self.0.here(Reserve)?;
+        let (entries, number) = self.0.here(whole, Reserve)?;
         Some(self.reservation(entries, number))
     }
 
@@ -147,12 +152,12 @@ impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES
     ///
     /// # Errors
     ///
-    /// [`Error::CpuNotAllowed`] if this thread is not, with [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+    /// [`Error::CpuNotAllowed`] if this thread is not.
     pub fn reserve_on(
         &self,
         cpu: Cpu,
     ) -> Result<Option<Reservation<'_, T, BLOCKS, ENTRIES>>, Error> {
-        let reserved = self.0.on(cpu, Reserve)?;
+        let reserved = self.0.on(cpu, whole, Reserve)?;
         Ok(reserved.map(|(entries, number)| self.reservation(entries, number)))
     }
 
@@ -205,14 +210,15 @@ impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES
     /// Gives the entries of the ring of `cpu` that can be consumed to `each`, the oldest first; returns how
     /// many. It needs no permission for that CPU.
     ///
-    /// 0 also if somebody else consumes them just now.
-    pub fn consume(&self, cpu: Cpu, each: impl FnMut(T)) -> usize {
-        self.0.get(cpu).consume(each)
+    /// 0 also if somebody else consumes them just now. Those that are put there meanwhile are left for the next call, so
+    /// there are never more than the ring has room for.
+    pub fn consume_on(&self, cpu: Cpu, each: impl FnMut(T)) -> usize {
+        self.0.get_on(cpu).consume(each)
     }
 
     /// How many entries of the ring of `cpu` are reserved or committed, and not consumed, just now.
     pub fn len_on(&self, cpu: Cpu) -> usize {
-        let entries = self.0.get(cpu);
+        let entries = self.0.get_on(cpu);
         let consumed = entries.consumer.consumed.load(Acquire);
         let len = entries.reserved.load(Relaxed).wrapping_sub(consumed);
         // It may have been emptied and filled between the two.
@@ -251,19 +257,21 @@ impl<T, const BLOCKS: usize, const ENTRIES: usize> Entries<T, BLOCKS, ENTRIES> {
         }
     }
 
-    /// See [`Ring::consume`].
+    /// See [`Ring::consume_on`].
     fn consume(&self, mut each: impl FnMut(T)) -> usize {
         let Some(consumer) = Consuming::new(&self.consumer) else {
             return 0;
         };
         let mut consumed = 0;
         let mut number = consumer.0.consumed.load(Relaxed);
+        // Not before `number`: who consumed that has seen as much.
+        let reserved = self.reserved.load(Relaxed);
         loop {
             let end = self.complete(number);
-            if end == number {
+            if end == number || number == reserved {
                 return consumed;
             }
-            while number != end {
+            while number != end && number != reserved {
                 let entry = self.entry(number);
                 // SAFETY: it is committed, which `complete` has acquired, and `Consuming` keeps others off.
                 let value = unsafe {

@@ -30,8 +30,8 @@
 //! | `compare_copy_store` | if `*v != expect`: differs; copy `len` bytes from `src` to `dst`; commit `*v = new` |
 //! | `pop` | `head = *v`; if `head == 0`: differs; commit `*v = *head` |
 //!
-//! `abort` and `differs` leave the sequence with that [`Status`]. With `RELEASE` the commit is a store with
-//! release semantics.
+//! `abort` and `differs` leave the sequence with that [`Status`]. With `RELEASE` the commit, and the store to `*v2`
+//! before it, are stores with release semantics.
 //!
 //! # Order
 //!
@@ -43,10 +43,13 @@
 #[cfg(fast_path)]
 mod area;
 #[cfg(fast_path)]
-pub(crate) use area::{cpu_start, current_cpu, init, register_thread};
+pub(crate) use area::{cpu_start, current_cpu, init, offset, register_thread};
 
 #[cfg(all(fast_path, not(target_arch = "x86_64")))]
 mod by_address;
+#[cfg(all(fast_path, not(target_arch = "x86_64")))]
+#[macro_use]
+mod sequences;
 
 #[cfg(all(fast_path, target_arch = "x86_64"))]
 #[path = "rseq/x86_64.rs"]
@@ -69,7 +72,7 @@ mod none;
 #[cfg(not(fast_path))]
 use none as arch;
 #[cfg(not(fast_path))]
-pub(crate) use none::{cpu_start, current_cpu, in_register, init, register_thread};
+pub(crate) use none::{cpu_start, current_cpu, in_register, init, offset, register_thread};
 
 use crate::word::Word;
 
@@ -117,7 +120,7 @@ pub(crate) struct At {
     /// The thread's area: what `arch::area` makes of its offset from the thread pointer.
     pub(crate) area: isize,
     /// The CPU that the data belongs to.
-    pub(crate) cpu: u32,
+    pub(crate) cpu: usize,
     /// The word that stops the sequences on this data.
     pub(crate) stopped: *const u32,
 }
@@ -133,13 +136,21 @@ pub(crate) enum End {
     Committed,
 }
 
+#[cfg_attr(
+    not(all(fast_path, target_arch = "x86_64")),
+    expect(dead_code, reason = "the others have it in a register")
+)]
 impl Status {
+    const ABORTED: Self = Self(0);
+    const DIFFERS: Self = Self(1);
+    /// Any but these two: mostly the address of the descriptor, which is at hand.
+    const COMMITTED: Self = Self(2);
+
     #[inline(always)]
     pub(crate) fn end(self) -> End {
         match self.0 {
             0 => End::Aborted,
             1 => End::Differs,
-            // The address of the descriptor, for the most part: what was at hand.
             _ => End::Committed,
         }
     }

@@ -2,6 +2,7 @@
 
 //! A stack of words for each CPU, of fixed size.
 
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
@@ -10,7 +11,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
 use crate::memory::Memory;
-use crate::per_cpu::{PerCpu, Zeroed};
+use crate::per_cpu::{PerCpu, Zeroed, whole};
 use crate::value::Value;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
@@ -60,7 +61,8 @@ pub struct StealStack<V: Value, const N: usize>(Inner<V, N, true>);
 /// Both kinds of stacks.
 struct Inner<V: Value, const N: usize, const RELEASE: bool> {
     per_cpu: PerCpu<Items<N>>,
-    _values: PhantomData<V>,
+    /// Values go in by a shared reference, as into a cell: what comes out is of the very same type.
+    _values: PhantomData<Cell<V>>,
 }
 
 #[repr(C)]
@@ -87,7 +89,12 @@ macro_rules! stack {
             ///
             /// If the system has no memory left.
             pub fn new() -> Self {
-                Self(Inner::new_in(&Memory::private(), $kind).expect("memory for each CPU"))
+                Self::try_new().expect("memory for each CPU")
+            }
+
+            /// The same; [`Error::Os`] if the system has no memory left.
+            pub fn try_new() -> Result<Self, Error> {
+                Inner::new_in(&Memory::private(), $kind).map(Self)
             }
 
             /// Puts a value onto the stack of the current CPU.
@@ -119,15 +126,14 @@ macro_rules! stack {
             ///
             /// # Errors
             ///
-            /// [`Error::CpuNotAllowed`] if this thread is not, with
-            /// [`Backend::CpuOpv`](crate::Backend::CpuOpv).
+            /// [`Error::CpuNotAllowed`] if this thread is not.
             pub fn pop_on(&self, cpu: Cpu) -> Result<Option<V>, Error> {
                 self.0.pop_on(cpu)
             }
 
             /// How many values the stack of `cpu` has just now.
             pub fn len_on(&self, cpu: Cpu) -> usize {
-                self.0.per_cpu.get(cpu).len.load(Relaxed)
+                self.0.per_cpu.get_on(cpu).len.load(Relaxed)
             }
         }
 
@@ -176,17 +182,20 @@ impl<V: Value, const N: usize> StealStack<V, N> {
             .find_map(|cpu| self.pop_on(cpu).ok().flatten())
     }
 
-    /// The last value of the stack of `cpu`, which somebody may take just now.
+    /// The last value of the stack of `cpu`, which somebody may take just now, or one that is about to be put there.
+    ///
+    /// What was done before that value was pushed is seen.
     pub fn peek_on(&self, cpu: Cpu) -> Option<V>
     where
         V: Copy,
     {
-        let Items { len, items } = self.0.per_cpu.get(cpu);
+        let Items { len, items } = self.0.per_cpu.get_on(cpu);
         loop {
-            // Pairs with the release of a push.
             let before = len.load(Acquire);
+            // Acquire: pairs with the store of the item, which releases too. That of the length is not enough: this
+            // may be a later item than the one that was there with this length, and of a push that is not committed.
             let item = items.get(before.checked_sub(1)?)?.load(Acquire);
-            // A sequence that is aborted may have written there, but only after another one took the value off.
+            // Else it was popped, and may be long gone.
             if len.load(Relaxed) == before {
                 // SAFETY: the word is of a push, committed or not, and the value can be copied.
                 return Some(unsafe { V::from_word(item) });
@@ -208,7 +217,7 @@ impl<V: Value, const N: usize, const RELEASE: bool> Inner<V, N, RELEASE> {
     #[inline(always)]
     fn push(&self, value: V) -> Result<(), V> {
         let word = value.into_word();
-        match self.per_cpu.here(Push::<RELEASE>(word)) {
+        match self.per_cpu.here(whole, Push::<RELEASE>(word)) {
             true => Ok(()),
             // SAFETY: it was not put there.
             false => Err(unsafe { V::from_word(word) }),
@@ -219,7 +228,7 @@ impl<V: Value, const N: usize, const RELEASE: bool> Inner<V, N, RELEASE> {
     fn pop(&self) -> Option<V> {
         // SAFETY: `push` put it there, and whoever pops it owns it.
         self.per_cpu
-            .here(Pop)
+            .here(whole, Pop)
             .map(|word| unsafe { V::from_word(word) })
     }
 
@@ -227,7 +236,7 @@ impl<V: Value, const N: usize, const RELEASE: bool> Inner<V, N, RELEASE> {
         let word = value.into_word();
         // SAFETY: it was not put there.
         let back = || unsafe { V::from_word(word) };
-        match self.per_cpu.on(cpu, Push::<RELEASE>(word)) {
+        match self.per_cpu.on(cpu, whole, Push::<RELEASE>(word)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(PushError::Full(back())),
             Err(error) => Err(PushError::Failed(error, back())),
@@ -235,7 +244,7 @@ impl<V: Value, const N: usize, const RELEASE: bool> Inner<V, N, RELEASE> {
     }
 
     fn pop_on(&self, cpu: Cpu) -> Result<Option<V>, Error> {
-        let word = self.per_cpu.on(cpu, Pop)?;
+        let word = self.per_cpu.on(cpu, whole, Pop)?;
         // SAFETY: as in `pop`.
         Ok(word.map(|word| unsafe { V::from_word(word) }))
     }

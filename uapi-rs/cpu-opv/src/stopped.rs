@@ -45,13 +45,20 @@
 //! CPU included. It is not for memory shared between processes: membarrier reaches the threads of one.
 //! That is what `cpu_opv(2)` is better at.
 //!
-//! With the backend `Lock`, `stopped` is 1 from the start and for ever.
+//! With the backend `Lock`, `stopped` is 1 from the start and for ever. So it is, from then on, if M2 fails.
+//!
+//! # fork(2)
+//!
+//! A child finds the lock held and `stopped == 1` if another thread was between M1 and the end. That thread is not there:
+//! the child takes the lock all the same (see `futex.rs`). No sequence of its own was in progress at the fork, and those
+//! that it has started since saw the flag: it is as after M1.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::Release};
 
 use crate::backend::{self, Backend};
 use crate::cpu::Cpu;
+use crate::error::Error;
 use crate::futex::FutexLock;
 use crate::signals::BlockedSignals;
 use crate::sys::{self, Errno};
@@ -80,21 +87,30 @@ impl Control {
     /// Stops the sequences on this data, which is that of `cpu`, until the result is dropped.
     ///
     /// Waits for others that have done so.
-    pub(crate) fn stop(&self, cpu: Cpu) -> Stopped<'_> {
+    ///
+    /// # Errors
+    ///
+    /// If membarrier fails, as in a sandbox that was entered since it was tried. Then nothing was changed.
+    pub(crate) fn stop(&self, cpu: Cpu) -> Result<Stopped<'_>, Error> {
         let backend = Backend::get();
         backend::count(backend);
         let signals = BlockedSignals::new();
         self.lock.lock();
-        if backend == Backend::Membarrier {
+        // If it is not 0, it has been since an M1: none has started since then that could commit.
+        if self.stopped.load(Relaxed) == 0 {
             self.stopped.store(1, Relaxed);
-            membarrier(cpu);
+            if let Err(Errno(errno)) = membarrier(cpu) {
+                self.stopped.store(0, Relaxed);
+                self.lock.unlock();
+                return Err(Error::Os(errno));
+            }
         }
-        Stopped {
+        Ok(Stopped {
             control: self,
             cpu,
             backend,
             _signals: signals,
-        }
+        })
     }
 
     /// Waits for those that have stopped it, if any, without stopping it.
@@ -118,10 +134,10 @@ pub(crate) struct Stopped<'a> {
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
-        if self.backend == Backend::Membarrier {
-            if !cfg!(target_arch = "x86_64") {
-                membarrier(self.cpu);
-            }
+        let let_go = self.backend == Backend::Membarrier
+            && (cfg!(target_arch = "x86_64") || membarrier(self.cpu).is_ok());
+        // Or they stay stopped: all go by the lock then, which is slow and right.
+        if let_go {
             self.control.stopped.store(0, Release);
         }
         self.control.lock.unlock();
@@ -129,26 +145,23 @@ impl Drop for Stopped<'_> {
 }
 
 // From <linux/membarrier.h>.
+const QUERY: c_int = 0;
 const PRIVATE_EXPEDITED_RSEQ: c_int = 1 << 7;
 const REGISTER_PRIVATE_EXPEDITED_RSEQ: c_int = 1 << 8;
 const FLAG_CPU: c_int = 1 << 0;
 
 /// Prepares this process for `membarrier`; false if the kernel does not have it.
+///
+/// Some that pass for Linux answer each command with 0 and do nothing: so it has to be among those that they name.
 pub(crate) fn register_membarrier(cpu: Cpu) -> bool {
     let call = |command, flags| sys::membarrier(command, flags, cpu.as_c_int());
-    call(REGISTER_PRIVATE_EXPEDITED_RSEQ, 0).is_ok()
+    const NEEDED: c_int = PRIVATE_EXPEDITED_RSEQ | REGISTER_PRIVATE_EXPEDITED_RSEQ;
+    call(QUERY, 0).is_ok_and(|commands| commands as c_int & NEEDED == NEEDED)
+        && call(REGISTER_PRIVATE_EXPEDITED_RSEQ, 0).is_ok()
         && call(PRIVATE_EXPEDITED_RSEQ, FLAG_CPU).is_ok()
 }
 
 /// A full barrier on `cpu`, which aborts the sequence in progress, and one here.
-fn membarrier(cpu: Cpu) {
-    if let Err(Errno(errno)) = sys::membarrier(PRIVATE_EXPEDITED_RSEQ, FLAG_CPU, cpu.as_c_int()) {
-        // It was tried when the backend was chosen; what else has changed cannot be guessed. To go on
-        // would corrupt the data, to unwind would leave it locked.
-        eprintln!(
-            "cpu-opv: membarrier: {}",
-            std::io::Error::from_raw_os_error(errno)
-        );
-        std::process::abort();
-    }
+fn membarrier(cpu: Cpu) -> Result<(), Errno> {
+    sys::membarrier(PRIVATE_EXPEDITED_RSEQ, FLAG_CPU, cpu.as_c_int()).map(|_| ())
 }

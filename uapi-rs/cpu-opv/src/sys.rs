@@ -2,7 +2,7 @@
 
 //! System calls that leave `errno` as it was, so that signal handlers may make them.
 
-use core::ffi::{c_int, c_long};
+use core::ffi::{CStr, c_int, c_long};
 
 /// What `errno` was after a call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,4 +37,32 @@ pub(crate) fn keeping_errno(call: impl FnOnce() -> c_long) -> Result<c_long, Err
 pub(crate) fn membarrier(command: c_int, flags: c_int, cpu: c_int) -> Result<c_long, Errno> {
     // SAFETY: takes no memory.
     keeping_errno(|| unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) })
+}
+
+/// Gives each byte of a file to `each`, which may return `None` to give up; `None` then, or if it cannot be read.
+pub(crate) fn for_each_byte(path: &CStr, mut each: impl FnMut(u8) -> Option<()>) -> Option<()> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a string.
+    let file = keeping_errno(|| unsafe { libc::open(path.as_ptr(), flags) }.into()).ok()? as c_int;
+    let result = 'read: loop {
+        let mut bytes = [0_u8; 64];
+        // SAFETY: there is room for as many.
+        let len = keeping_errno(|| unsafe {
+            libc::read(file, bytes.as_mut_ptr().cast(), bytes.len()) as c_long
+        });
+        match len.map(|len| bytes.get(..len as usize)) {
+            Ok(Some([])) => break Some(()),
+            Ok(Some(bytes)) => {
+                for byte in bytes {
+                    if each(*byte).is_none() {
+                        break 'read None;
+                    }
+                }
+            }
+            _ => break None,
+        }
+    };
+    // SAFETY: it was opened here.
+    let _ = keeping_errno(|| unsafe { libc::close(file) }.into());
+    result
 }

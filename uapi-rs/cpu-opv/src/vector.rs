@@ -57,6 +57,7 @@ use cpu_opv_sys::{
 };
 
 use crate::cpu::Cpu;
+use crate::detect::support;
 use crate::error::Error;
 use crate::sys::keeping_errno;
 
@@ -148,11 +149,20 @@ impl<'a> Vector<'a> {
     /// # Errors
     ///
     /// Whatever the error, nothing was written. [`Error::TooManyOperations`], [`Error::TooLong`] and
-    /// [`Error::LengthsDiffer`] are found before the kernel is called; the others are what it says.
+    /// [`Error::LengthsDiffer`] are found before the kernel is called; so is [`Error::NotSupported`], if the kernel does
+    /// not [say](crate::support) that it has the call. The others are what it says.
     pub fn run(self, cpu: Cpu) -> Result<Outcome, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
+        if support().is_none() {
+            return Err(Error::NotSupported);
+        }
+        self.call(cpu)
+    }
+
+    /// Makes the call.
+    pub(crate) fn call(self, cpu: Cpu) -> Result<Outcome, Error> {
         // SAFETY: the operands were borrowed for 'a, or somebody answered for them, and they are still.
         let result = keeping_errno(|| unsafe {
             cpu_opv(self.ops.as_ptr(), self.len as _, cpu.as_c_int(), 0).into()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The primitives that all structures are built on, and the three ways to make one atomic.
+//! The primitives that all structures are built on, and the four ways to make one atomic.
 //!
 //! A primitive changes the words of one CPU in one step, as seen by all that change them:
 //!
@@ -12,22 +12,27 @@
 //! | [`compare_store2`](Way::compare_store2) | if `*v == expect`: `*v2 = new2`, `*v = new` |
 //! | [`compare_copy_store`](Way::compare_copy_store) | if `*v == expect`: copy bytes, `*v = new` |
 //! | [`pop`](Way::pop) | if `*v != 0`: `*v = **v`, return the former `*v` |
+//! | [`take`](Way::take) | `*v = 0`, return the former `*v` |
 //!
 //! | way | a primitive is | needs | fails with [`Stop::Again`] |
 //! |---|---|---|---|
 //! | [`Fast`] | a restartable sequence | to be on that CPU | when interrupted, when stopped, when it differs |
 //! | [`Opv`] | a vector for `cpu_opv(2)` | the kernel | when it differs |
-//! | [`Plain`] | plain code | all others to be stopped | never: nothing changes meanwhile |
+//! | [`Plain`] | plain code | all others to be stopped | when it differs from what was looked at before |
+//! | [`Atomic`] | an atomic instruction, or plain code under a lock | that nobody uses sequences | when it differs |
 //!
-//! With `RELEASE`, who sees the last store through an acquire load sees all that this thread stored before.
+//! With `RELEASE`, who sees a store of a word through an acquire load sees all that this thread stored before: also
+//! the first of two, which others may see before the last one is made, or without it.
 //!
 //! What a structure does is an [`Operation`]: it is written once, on these primitives, and compiled for
 //! each way.
 
+mod atomic;
 mod fast;
 mod opv;
 mod plain;
 
+pub(crate) use atomic::Atomic;
 pub(crate) use fast::Fast;
 pub(crate) use opv::Opv;
 pub(crate) use plain::Plain;
@@ -45,7 +50,7 @@ pub(crate) enum Stop {
 
 pub(crate) type Attempt<T> = Result<T, Stop>;
 
-/// One of the three ways. The words are those of the CPU that it is for.
+/// One of the ways. The words are those of the CPU that it is for.
 pub(crate) trait Way {
     fn add<const RELEASE: bool>(&self, v: &Word, n: usize) -> Attempt<()>;
 
@@ -91,6 +96,14 @@ pub(crate) trait Way {
     ///
     /// While `*v` is not 0, it is the address of a word that can be read.
     unsafe fn pop(&self, v: &Word) -> Attempt<usize>;
+
+    fn take(&self, v: &Word) -> Attempt<usize> {
+        let found = v.get();
+        if found != 0 {
+            self.compare_store::<false>(v, found, 0)?;
+        }
+        Ok(found)
+    }
 }
 
 /// Bytes to be copied.

@@ -43,6 +43,28 @@ impl Word {
         self.0.store(value, order);
     }
 
+    /// Adds to it; only where all others change it by atomic instructions, too. So are the next two.
+    #[inline(always)]
+    pub(crate) fn fetch_add(&self, n: usize, order: Ordering) -> usize {
+        self.0.fetch_add(n, order)
+    }
+
+    #[inline(always)]
+    pub(crate) fn compare_exchange(
+        &self,
+        expect: usize,
+        new: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        self.0.compare_exchange(expect, new, success, failure)
+    }
+
+    #[inline(always)]
+    pub(crate) fn swap(&self, new: usize, order: Ordering) -> usize {
+        self.0.swap(new, order)
+    }
+
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut usize {
         self.0.as_ptr()

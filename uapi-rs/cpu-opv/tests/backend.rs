@@ -2,7 +2,7 @@
 
 //! The choice of the backend, which is once for a process: so there is one test in this file.
 
-use cpu_opv::{Backend, Counter, Error, Memory, SlowPathCalls, slow_path_calls, support};
+use cpu_opv::{Backend, Counter, Error, Memory, Stack, slow_path_calls, support};
 
 #[test]
 fn backend_is_chosen_once() {
@@ -13,17 +13,18 @@ fn backend_is_chosen_once() {
     assert_eq!(Backend::CpuOpv.select(), Err(Error::Backend));
     println!("{:?}", support());
 
-    // All by the lock.
+    // All by atomic instructions, or else by the lock.
     const EACH: usize = if cfg!(miri) { 50 } else { 1000 };
-    let counter = Counter::new();
+    let (counter, stack) = (Counter::new(), Stack::<usize, EACH>::new());
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| (0..EACH).for_each(|_| counter.increment()));
         }
     });
     assert_eq!(counter.sum(), 4 * EACH);
-    let SlowPathCalls { lock, .. } = slow_path_calls();
-    assert!((1..=4 * EACH).contains(&lock));
+    assert_eq!(slow_path_calls().lock, 0);
+    (0..EACH).for_each(|n| assert_eq!(stack.push(n), Ok(())));
+    assert_eq!(slow_path_calls().lock, EACH);
 
     // That is not for other processes.
     assert_eq!(

@@ -62,7 +62,7 @@ fn data_of_an_offline_cpu_can_be_changed() {
                         assert!(copy.is_none_or(|copy| copy == [copy[0]; 9]));
                     }
                     while ring.push_on(cpu, n).is_err() {
-                        consumed.fetch_add(ring.consume(cpu, drop), Relaxed);
+                        consumed.fetch_add(ring.consume_on(cpu, drop), Relaxed);
                         thread::yield_now();
                     }
                 }
@@ -70,7 +70,7 @@ fn data_of_an_offline_cpu_can_be_changed() {
         }
     });
     let each = operations() / threads() / 10 * threads();
-    assert_eq!(counter.get(cpu), each);
+    assert_eq!(counter.get_on(cpu), each);
     assert_eq!(consumed.into_inner() + ring.len_on(cpu), each);
 
     // It finds what was put there.
@@ -81,5 +81,5 @@ fn data_of_an_offline_cpu_can_be_changed() {
     let len = stack.len_on(cpu);
     assert_eq!(std::iter::from_fn(|| stack.pop()).count(), len);
     counter.increment();
-    assert_eq!(counter.get(cpu), each + 1);
+    assert_eq!(counter.get_on(cpu), each + 1);
 }

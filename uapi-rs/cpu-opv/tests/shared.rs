@@ -119,7 +119,7 @@ fn work(shared: &Shared, sums: &Sums, index: usize) {
                 assert_eq!(copy, [copy[0]; 10]);
                 take(2, copy[0]);
             }
-            shared.ring.consume(cpu, |n| {
+            shared.ring.consume_on(cpu, |n| {
                 take(3, n);
             });
         }
@@ -205,7 +205,7 @@ fn two_processes_share() {
         all(&mut |cpu| shared.copies.pop_on(cpu).unwrap().map(|copy| copy[0])),
         on_all(&mut |cpu| {
             let mut sum = 0;
-            shared.ring.consume(cpu, |n| sum += n);
+            shared.ring.consume_on(cpu, |n| sum += n);
             sum
         }),
         shared.counter.sum(),

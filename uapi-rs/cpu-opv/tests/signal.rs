@@ -98,7 +98,7 @@ fn work(n: usize) {
             assert!(copy.iter().all(|n| *n == copy[0]));
             all.on_copies.fetch_sub(copy[0], Relaxed);
         }
-        all.ring.consume(cpu, |n| {
+        all.ring.consume_on(cpu, |n| {
             all.on_ring.fetch_sub(n, Relaxed);
         });
     }
@@ -139,7 +139,7 @@ fn handlers_may_do_operations() {
         copies += std::iter::from_fn(|| all.copies.pop_on(cpu).unwrap())
             .map(|copy| copy[0])
             .sum::<usize>();
-        all.ring.consume(cpu, |n| ring += n);
+        all.ring.consume_on(cpu, |n| ring += n);
     }
     assert_eq!(locked, all.locked.load(Relaxed));
     assert_eq!(nodes, NODES);

@@ -105,7 +105,7 @@ impl Pool for List<Owned> {
         self.pop()
     }
     fn push_on(&self, cpu: Cpu, item: Self::Item) -> Result<(), PushError<Self::Item>> {
-        self.push_on(cpu, item)
+        Ok(self.push_on(cpu, item)?)
     }
     fn pop_on(&self, cpu: Cpu) -> Result<Option<Self::Item>, Error> {
         self.pop_on(cpu)
@@ -140,7 +140,9 @@ fn list_is_taken_whole() {
             }
         }
     });
-    let left = Cpu::all().flat_map(|cpu| list.take_on(cpu).unwrap());
+    let left = allowed()
+        .into_iter()
+        .flat_map(|cpu| list.take_on(cpu).unwrap());
     let left: usize = left.map(|node| **node).sum();
     assert_eq!(taken.into_inner() + left, pushed.into_inner());
 }
@@ -274,7 +276,7 @@ fn ring_keeps_order() {
     let consume = |seen: &mut Vec<Vec<Vec<usize>>>| {
         Cpu::all()
             .map(|cpu| {
-                ring.consume(cpu, |(thread, number)| {
+                ring.consume_on(cpu, |(thread, number)| {
                     seen[thread][cpu.number()].push(number);
                 })
             })
@@ -322,6 +324,21 @@ fn ring_keeps_order() {
 }
 
 #[test]
+fn ring_gives_no_more_than_it_has_room_for() {
+    let ring: Ring<usize, 4, 4> = Ring::new();
+    let cpu = allowed()[0];
+    ring.push_on(cpu, 0).unwrap();
+    // Each makes another one.
+    let consumed = ring.consume_on(cpu, |n| {
+        if n < 1000 {
+            ring.push_on(cpu, n + 1).unwrap();
+        }
+    });
+    assert!(consumed <= 16, "{consumed}");
+    assert_eq!(ring.len_on(cpu), 1);
+}
+
+#[test]
 fn ring_drops_what_is_left() {
     let item = std::sync::Arc::new(());
     let ring: Ring<std::sync::Arc<()>, 2, 2> = Ring::new();
@@ -335,7 +352,7 @@ fn ring_drops_what_is_left() {
     ));
     drop(ring.reserve());
     let mut consumed = 0;
-    ring.consume(cpu, |_| consumed += 1);
+    ring.consume_on(cpu, |_| consumed += 1);
     assert_eq!(consumed, 4);
     ring.push_on(cpu, item.clone()).unwrap();
     drop(ring);

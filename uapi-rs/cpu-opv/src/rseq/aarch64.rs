@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-pub(super) use super::by_address::{area, cpu_id_start};
+pub(super) use super::by_address::{area, cpu_id};
 use super::{At, Status};
 
 /// Offset of this crate's own area from the thread pointer.
@@ -43,6 +43,14 @@ pub(super) fn thread_pointer() -> *mut u8 {
 /// registers to use; what is in `{status}` at the end is to be neither 0 nor 1. The macro adds the commit, which
 /// stores `{new}` to `*{v}`.
 macro_rules! sequence {
+    // Before the commit another store, which is plain or releases as the commit does.
+    ($release:expr, $at:expr, $body:tt store2, $($operands:tt)*) => {
+        if $release {
+            sequence!(@ ["stlr {new2}, [{v2}]", "stlr {new}, [{v}]"], $at, $body, $($operands)*)
+        } else {
+            sequence!(@ ["str {new2}, [{v2}]", "str {new}, [{v}]"], $at, $body, $($operands)*)
+        }
+    };
     ($release:expr, $at:expr, $body:tt, $($operands:tt)*) => {
         if $release {
             sequence!(@ ["stlr {new}, [{v}]"], $at, $body, $($operands)*)
@@ -98,141 +106,68 @@ macro_rules! sequence {
     }};
 }
 
-#[inline(always)]
-pub(super) unsafe fn add<const RELEASE: bool>(at: At, v: *mut usize, n: usize) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // commit: *v += n
-            "ldr {new}, [{v}]",
-            "add {new}, {new}, {n}",
-        ], v = in(reg) v, n = in(reg) n, new = out(reg) _,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare_store<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ldr {scratch}, [{v}]",
-            "cmp {scratch}, {expect}",
-            "b.ne 6f",
-            // commit: *v = new
-        ], v = in(reg) v, expect = in(reg) expect, new = in(reg) new,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare2_store<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    v2: *mut usize,
-    expect2: usize,
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ldr {scratch}, [{v}]",
-            "cmp {scratch}, {expect}",
-            "b.ne 6f",
-            // if *v2 != expect2: differs
-            "ldr {scratch}, [{v2}]",
-            "cmp {scratch}, {expect2}",
-            "b.ne 6f",
-            // commit: *v = new
-        ],
-        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
-        v2 = in(reg) v2, expect2 = in(reg) expect2,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare_store2<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    v2: *mut usize,
-    new2: usize,
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ldr {scratch}, [{v}]",
-            "cmp {scratch}, {expect}",
-            "b.ne 6f",
-            // *v2 = new2
-            "str {new2}, [{v2}]",
-            // commit: *v = new
-        ],
-        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
-        v2 = in(reg) v2, new2 = in(reg) new2,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    (dst, src, len): (*mut u8, *const u8, usize),
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ldr {scratch}, [{v}]",
-            "cmp {scratch}, {expect}",
-            "b.ne 6f",
-            // while len >= 8: copy a word
-            "subs {len}, {len}, #8",
-            "b.lo 8f",
-            "7:",
-            "ldr {scratch}, [{src}], #8",
-            "str {scratch}, [{dst}], #8",
-            "subs {len}, {len}, #8",
-            "b.hs 7b",
-            "8:",
-            // while len > 0: copy a byte
-            "adds {len}, {len}, #8",
-            "b.eq 9f",
-            "7:",
-            "ldrb {scratch:w}, [{src}], #1",
-            "strb {scratch:w}, [{dst}], #1",
-            "subs {len}, {len}, #1",
-            "b.ne 7b",
-            "9:",
-            // commit: *v = new
-        ],
-        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
-        dst = inout(reg) dst => _, src = inout(reg) src => _, len = inout(reg) len => _,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn pop<const RELEASE: bool>(at: At, v: *mut usize) -> (Status, usize) {
-    let head: usize;
-    // SAFETY: the caller's.
-    let status = unsafe {
-        sequence!(RELEASE, at, [
-            // head = *v; if head == 0: differs
-            "ldr {head}, [{v}]",
-            "cbz {head}, 6f",
-            // commit: *v = *head
-            "ldr {new}, [{head}]",
-        ], v = in(reg) v, head = out(reg) head, new = out(reg) _,)
-    };
-    (status, head)
+sequences! {
+    reg,
+    add: [
+        // commit: *v += n
+        "ldr {new}, [{v}]",
+        "add {new}, {new}, {n}",
+    ],
+    compare_store: [
+        // if *v != expect: differs
+        "ldr {scratch}, [{v}]",
+        "cmp {scratch}, {expect}",
+        "b.ne 6f",
+        // commit: *v = new
+    ],
+    compare2_store: [
+        // if *v != expect: differs
+        "ldr {scratch}, [{v}]",
+        "cmp {scratch}, {expect}",
+        "b.ne 6f",
+        // if *v2 != expect2: differs
+        "ldr {scratch}, [{v2}]",
+        "cmp {scratch}, {expect2}",
+        "b.ne 6f",
+        // commit: *v = new
+    ],
+    compare_store2: [
+        // if *v != expect: differs
+        "ldr {scratch}, [{v}]",
+        "cmp {scratch}, {expect}",
+        "b.ne 6f",
+        // *v2 = new2; commit: *v = new
+    ],
+    compare_copy_store: [
+        // if *v != expect: differs
+        "ldr {scratch}, [{v}]",
+        "cmp {scratch}, {expect}",
+        "b.ne 6f",
+        // while len >= 8: copy a word
+        "subs {len}, {len}, #8",
+        "b.lo 8f",
+        "7:",
+        "ldr {scratch}, [{src}], #8",
+        "str {scratch}, [{dst}], #8",
+        "subs {len}, {len}, #8",
+        "b.hs 7b",
+        "8:",
+        // while len > 0: copy a byte
+        "adds {len}, {len}, #8",
+        "b.eq 9f",
+        "7:",
+        "ldrb {scratch:w}, [{src}], #1",
+        "strb {scratch:w}, [{dst}], #1",
+        "subs {len}, {len}, #1",
+        "b.ne 7b",
+        "9:",
+        // commit: *v = new
+    ],
+    pop: [
+        // head = *v; if head == 0: differs
+        "ldr {head}, [{v}]",
+        "cbz {head}, 6f",
+        // commit: *v = *head
+        "ldr {new}, [{head}]",
+    ],
 }

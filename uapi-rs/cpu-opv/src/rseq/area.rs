@@ -17,16 +17,17 @@ use super::arch;
 use crate::sys::{Errno, keeping_errno};
 
 /// What this file needs of `struct rseq`.
-#[repr(C, align(32))]
+#[repr(C)]
 struct Area {
     cpu_id_start: AtomicU32,
     cpu_id: AtomicU32,
-    rest: [AtomicU32; 6],
 }
 
+/// The size of this crate's own area, and what it is aligned to.
+const SIZE: usize = 64;
+
 /// The size that each kernel takes.
-const SIZE: usize = size_of::<Area>();
-const _: () = assert!(SIZE == 32);
+const ORIGINAL_SIZE: usize = 32;
 
 // Values of `cpu_id` while the area is not registered.
 const UNINITIALIZED: u32 = -1_i32 as u32;
@@ -42,11 +43,13 @@ core::arch::global_asm!(
     ".weak __cpu_opv_rseq_area",
     ".hidden __cpu_opv_rseq_area",
     ".type __cpu_opv_rseq_area, %object",
-    ".size __cpu_opv_rseq_area, 32",
-    ".balign 32",
+    ".size __cpu_opv_rseq_area, {size}",
+    ".balign {size}",
     "__cpu_opv_rseq_area:",
-    ".long 0, 0xffffffff, 0, 0, 0, 0, 0, 0",
+    ".long 0, 0xffffffff",
+    ".zero {size} - 8",
     ".popsection",
+    size = const SIZE,
 );
 
 /// Offset of each thread's area from its thread pointer. Set by `init`.
@@ -120,14 +123,22 @@ unsafe extern "C" {
     static __cpu_opv_rseq_size: *const u32;
 }
 
-/// Where the calling thread's area is, and the CPU that the thread is on or lately was.
+/// The areas' offset, once `init` has run: before `Backend::get` returns, without which there is no structure.
+pub(crate) fn offset() -> isize {
+    OFFSET.load(Relaxed)
+}
+
+/// Where the calling thread's area is, and the CPU that the thread is on or lately was; no number of a CPU if the
+/// kernel does not keep it there.
 ///
-/// `init` has run: before `Backend::get` returned, without which there is no structure.
+/// That is `cpu_id`, and not `cpu_id_start`: there are allocators that put something of their own into the latter.
+///
+/// `offset` is from [`offset`].
 #[inline(always)]
-pub(crate) fn cpu_start() -> (isize, u32) {
-    let area = arch::area(OFFSET.load(Relaxed));
+pub(crate) fn cpu_start(offset: isize) -> (isize, usize) {
+    let area = arch::area(offset);
     // SAFETY: each thread has an area there: the libc's, or in static thread-local storage.
-    (area, unsafe { arch::cpu_id_start(area) })
+    (area, unsafe { arch::cpu_id(area) })
 }
 
 fn area() -> Option<&'static Area> {
@@ -195,6 +206,19 @@ fn unregister(area: &'static Area) {
     }
 }
 
+/// How long a registration is to be. New kernels keep to the ways of old ones for one of the original size, which cost
+/// more; they say how long their area is, and which alignment that takes follows from it.
+fn registered_size() -> usize {
+    const AT_RSEQ_FEATURE_SIZE: libc::c_ulong = 27;
+    // SAFETY: takes nothing.
+    let features = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) } as usize;
+    if (ORIGINAL_SIZE + 1..=SIZE).contains(&features) {
+        SIZE
+    } else {
+        ORIGINAL_SIZE
+    }
+}
+
 /// `rseq(2)`
 fn rseq(area: &'static Area, flags: c_int) -> Result<(), Errno> {
     // SAFETY: the area is this thread's, and stays until `Unregister` has been dropped.
@@ -202,7 +226,7 @@ fn rseq(area: &'static Area, flags: c_int) -> Result<(), Errno> {
         libc::syscall(
             libc::SYS_rseq,
             &raw const *area,
-            SIZE,
+            registered_size(),
             flags,
             super::SIGNATURE,
         )

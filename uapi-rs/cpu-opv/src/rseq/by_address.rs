@@ -10,13 +10,13 @@ pub(super) fn area(offset: isize) -> isize {
     thread_pointer() as isize + offset
 }
 
-/// `area.cpu_id_start`
+/// `area.cpu_id`
 ///
 /// # Safety
 ///
 /// `area` is from [`area`].
 #[inline(always)]
-pub(super) unsafe fn cpu_id_start(area: isize) -> u32 {
+pub(super) unsafe fn cpu_id(area: isize) -> usize {
     // SAFETY: the caller's. Volatile, as the kernel changes it.
-    unsafe { (area as *const u32).read_volatile() }
+    unsafe { (area as *const u32).add(1).read_volatile() as usize }
 }

@@ -15,8 +15,12 @@ pub(crate) fn register_thread() -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn cpu_start() -> (isize, u32) {
-    (0, u32::MAX)
+pub(crate) fn cpu_start(_: isize) -> (isize, usize) {
+    (0, usize::MAX)
+}
+
+pub(crate) fn offset() -> isize {
+    0
 }
 
 #[inline(always)]
@@ -24,7 +28,7 @@ pub(crate) fn in_register<T>(address: *mut T) -> *mut T {
     address
 }
 
-const ABORTED: Status = Status(0);
+const ABORTED: Status = Status::ABORTED;
 
 pub(super) unsafe fn add<const RELEASE: bool>(_: At, _: *mut usize, _: usize) -> Status {
     ABORTED

@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-pub(super) use super::by_address::{area, cpu_id_start};
+pub(super) use super::by_address::{area, cpu_id};
 use super::{At, Status};
 
 /// Offset of this crate's own area from the thread pointer.
@@ -43,6 +43,14 @@ pub(super) fn thread_pointer() -> *mut u8 {
 /// registers to use; what is in `{status}` at the end is to be neither 0 nor 1. The macro adds the commit, which
 /// stores `{new}` to `*{v}`.
 macro_rules! sequence {
+    // Before the commit another store, which is plain or releases as the commit does.
+    ($release:expr, $at:expr, $body:tt store2, $($operands:tt)*) => {
+        if $release {
+            sequence!(@ ["lwsync", "std {new2}, 0({v2})", "lwsync", "std {new}, 0({v})"], $at, $body, $($operands)*)
+        } else {
+            sequence!(@ ["std {new2}, 0({v2})", "std {new}, 0({v})"], $at, $body, $($operands)*)
+        }
+    };
     ($release:expr, $at:expr, $body:tt, $($operands:tt)*) => {
         if $release {
             sequence!(@ ["lwsync", "std {new}, 0({v})"], $at, $body, $($operands)*)
@@ -71,24 +79,23 @@ macro_rules! sequence {
             "bne- 7, 5f",
             $($body,)*
             $($commit,)*
-            "4:",
+            "8:",
             // struct rseq_cs: version and flags, start_ip, post_commit_offset, abort_ip
             ".pushsection __rseq_cs, \"aw\"",
             ".balign 32",
             "3:",
             ".long 0, 0",
-            ".quad 2b, 4b - 2b, 5f",
+            ".quad 2b, 8b - 2b, 5f",
             ".popsection",
-            // At the end of this function's code, within reach of the branches.
-            ".subsection 1",
+            // Here, as the end of a long function is out of the reach of these branches, which is 32 KiB.
+            "b 4f",
             ".long {signature}",
             "5:",
             "li {status}, 0",
-            "b 4b",
+            "b 4f",
             "6:",
             "li {status}, 1",
-            "b 4b",
-            ".subsection 0",
+            "4:",
             status = out(reg_nonzero) status,
             scratch = out(reg_nonzero) _,
             area = in(reg_nonzero) $at.area,
@@ -104,150 +111,77 @@ macro_rules! sequence {
     }};
 }
 
-#[inline(always)]
-pub(super) unsafe fn add<const RELEASE: bool>(at: At, v: *mut usize, n: usize) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // commit: *v += n
-            "ld {new}, 0({v})",
-            "add {new}, {new}, {n}",
-        ], v = in(reg_nonzero) v, n = in(reg) n, new = out(reg) _,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare_store<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ld {scratch}, 0({v})",
-            "cmpd 7, {scratch}, {expect}",
-            "bne- 7, 6f",
-            // commit: *v = new
-        ], v = in(reg_nonzero) v, expect = in(reg) expect, new = in(reg) new,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare2_store<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    v2: *mut usize,
-    expect2: usize,
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ld {scratch}, 0({v})",
-            "cmpd 7, {scratch}, {expect}",
-            "bne- 7, 6f",
-            // if *v2 != expect2: differs
-            "ld {scratch}, 0({v2})",
-            "cmpd 7, {scratch}, {expect2}",
-            "bne- 7, 6f",
-            // commit: *v = new
-        ],
-        v = in(reg_nonzero) v, expect = in(reg) expect, new = in(reg) new,
-        v2 = in(reg_nonzero) v2, expect2 = in(reg) expect2,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare_store2<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    v2: *mut usize,
-    new2: usize,
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ld {scratch}, 0({v})",
-            "cmpd 7, {scratch}, {expect}",
-            "bne- 7, 6f",
-            // *v2 = new2
-            "std {new2}, 0({v2})",
-            // commit: *v = new
-        ],
-        v = in(reg_nonzero) v, expect = in(reg) expect, new = in(reg) new,
-        v2 = in(reg_nonzero) v2, new2 = in(reg) new2,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
-    at: At,
-    v: *mut usize,
-    expect: usize,
-    (dst, src, len): (*mut u8, *const u8, usize),
-    new: usize,
-) -> Status {
-    // SAFETY: the caller's.
-    unsafe {
-        sequence!(RELEASE, at, [
-            // if *v != expect: differs
-            "ld {scratch}, 0({v})",
-            "cmpd 7, {scratch}, {expect}",
-            "bne- 7, 6f",
-            // while len >= 8: copy a word
-            "addi {len}, {len}, -8",
-            "cmpdi 7, {len}, 0",
-            "blt 7, 8f",
-            "7:",
-            "ld {scratch}, 0({src})",
-            "std {scratch}, 0({dst})",
-            "addi {src}, {src}, 8",
-            "addi {dst}, {dst}, 8",
-            "addi {len}, {len}, -8",
-            "cmpdi 7, {len}, 0",
-            "bge 7, 7b",
-            "8:",
-            // while len > 0: copy a byte
-            "addi {len}, {len}, 8",
-            "cmpdi 7, {len}, 0",
-            "beq 7, 9f",
-            "7:",
-            "lbz {scratch}, 0({src})",
-            "stb {scratch}, 0({dst})",
-            "addi {src}, {src}, 1",
-            "addi {dst}, {dst}, 1",
-            "addi {len}, {len}, -1",
-            "cmpdi 7, {len}, 0",
-            "bne 7, 7b",
-            "9:",
-            // commit: *v = new
-        ],
-        v = in(reg_nonzero) v, expect = in(reg) expect, new = in(reg) new,
-        dst = inout(reg_nonzero) dst => _, src = inout(reg_nonzero) src => _, len = inout(reg_nonzero) len => _,)
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn pop<const RELEASE: bool>(at: At, v: *mut usize) -> (Status, usize) {
-    let head: usize;
-    // SAFETY: the caller's.
-    let status = unsafe {
-        sequence!(RELEASE, at, [
-            // head = *v; if head == 0: differs
-            "ld {head}, 0({v})",
-            "cmpdi 7, {head}, 0",
-            "beq- 7, 6f",
-            // commit: *v = *head
-            "ld {new}, 0({head})",
-        ], v = in(reg_nonzero) v, head = out(reg_nonzero) head, new = out(reg) _,)
-    };
-    (status, head)
+sequences! {
+    reg_nonzero,
+    add: [
+        // commit: *v += n
+        "ld {new}, 0({v})",
+        "add {new}, {new}, {n}",
+    ],
+    compare_store: [
+        // if *v != expect: differs
+        "ld {scratch}, 0({v})",
+        "cmpd 7, {scratch}, {expect}",
+        "bne- 7, 6f",
+        // commit: *v = new
+    ],
+    compare2_store: [
+        // if *v != expect: differs
+        "ld {scratch}, 0({v})",
+        "cmpd 7, {scratch}, {expect}",
+        "bne- 7, 6f",
+        // if *v2 != expect2: differs
+        "ld {scratch}, 0({v2})",
+        "cmpd 7, {scratch}, {expect2}",
+        "bne- 7, 6f",
+        // commit: *v = new
+    ],
+    compare_store2: [
+        // if *v != expect: differs
+        "ld {scratch}, 0({v})",
+        "cmpd 7, {scratch}, {expect}",
+        "bne- 7, 6f",
+        // *v2 = new2; commit: *v = new
+    ],
+    compare_copy_store: [
+        // if *v != expect: differs
+        "ld {scratch}, 0({v})",
+        "cmpd 7, {scratch}, {expect}",
+        "bne- 7, 6f",
+        // while len >= 8: copy a word
+        "addi {len}, {len}, -8",
+        "cmpdi 7, {len}, 0",
+        "blt 7, 8f",
+        "7:",
+        "ld {scratch}, 0({src})",
+        "std {scratch}, 0({dst})",
+        "addi {src}, {src}, 8",
+        "addi {dst}, {dst}, 8",
+        "addi {len}, {len}, -8",
+        "cmpdi 7, {len}, 0",
+        "bge 7, 7b",
+        "8:",
+        // while len > 0: copy a byte
+        "addi {len}, {len}, 8",
+        "cmpdi 7, {len}, 0",
+        "beq 7, 9f",
+        "7:",
+        "lbz {scratch}, 0({src})",
+        "stb {scratch}, 0({dst})",
+        "addi {src}, {src}, 1",
+        "addi {dst}, {dst}, 1",
+        "addi {len}, {len}, -1",
+        "cmpdi 7, {len}, 0",
+        "bne 7, 7b",
+        "9:",
+        // commit: *v = new
+    ],
+    pop: [
+        // head = *v; if head == 0: differs
+        "ld {head}, 0({v})",
+        "cmpdi 7, {head}, 0",
+        "beq- 7, 6f",
+        // commit: *v = *head
+        "ld {new}, 0({head})",
+    ],
 }

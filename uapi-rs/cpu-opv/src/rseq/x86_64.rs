@@ -42,18 +42,18 @@ pub(super) fn area(offset: isize) -> isize {
     offset
 }
 
-/// `area.cpu_id_start`
+/// `area.cpu_id`
 ///
 /// # Safety
 ///
 /// `area` is from [`area`].
 #[inline(always)]
-pub(super) unsafe fn cpu_id_start(area: isize) -> u32 {
+pub(super) unsafe fn cpu_id(area: isize) -> usize {
     let cpu;
     // SAFETY: the caller's.
     unsafe {
         asm!(
-            "mov {cpu:e}, dword ptr fs:[{area}]",
+            "mov {cpu:e}, dword ptr fs:[{area} + 4]",
             cpu = out(reg) cpu,
             area = in(reg) area,
             options(nostack, preserves_flags, readonly),
@@ -62,12 +62,12 @@ pub(super) unsafe fn cpu_id_start(area: isize) -> u32 {
     cpu
 }
 
-/// A sequence: the checks that start each, then `$body`, whose last instruction commits.
+/// A sequence: the checks that start each, then `$body`, whose last instruction commits, and how it is `$left`.
 ///
-/// In the body, label 5 is where to go to abort, and 6 where a comparison failed.
+/// In the body, label 5 is where to go to abort, 6 where a comparison failed, and 4 the end. `{status}` is a register
+/// to use.
 macro_rules! sequence {
-    ($at:expr, [$($body:literal),* $(,)?], $($operands:tt)*) => {{
-        let status: usize;
+    ($at:expr, [$($body:literal),* $(,)?], [$($left:literal),*], $($operands:tt)*) => {
         asm!(
             // area.rseq_cs = &descriptor
             "lea {status}, [rip + 3f]",
@@ -92,20 +92,26 @@ macro_rules! sequence {
             // ud1 edi, [rip + SIGNATURE]
             ".byte 0x0f, 0xb9, 0x3d",
             ".long {signature}",
-            "5:",
-            "xor {status:e}, {status:e}",
-            "jmp 4b",
-            "6:",
-            "mov {status:e}, 1",
-            "jmp 4b",
+            $($left,)*
             ".popsection",
-            status = out(reg) status,
             area = in(reg) $at.area,
             cpu = in(reg) $at.cpu,
             stopped = in(reg) $at.stopped,
             signature = const super::SIGNATURE,
             $($operands)*
             options(nostack),
+        )
+    };
+}
+
+/// A sequence that leaves how it ended in a register.
+macro_rules! end_by_sequence {
+    ($at:expr, $body:tt, $($operands:tt)*) => {{
+        let status: usize;
+        sequence!($at, $body,
+            ["5:", "xor {status:e}, {status:e}", "jmp 4b", "6:", "mov {status:e}, 1", "jmp 4b"],
+            status = out(reg) status,
+            $($operands)*
         );
         Status(status)
     }};
@@ -115,7 +121,7 @@ macro_rules! sequence {
 pub(super) unsafe fn add<const RELEASE: bool>(at: At, v: *mut usize, n: usize) -> Status {
     // SAFETY: the caller's.
     unsafe {
-        sequence!(at, [
+        end_by_sequence!(at, [
             // commit: *v += n
             "add qword ptr [{v}], {n}",
         ], v = in(reg) v, n = in(reg) n,)
@@ -131,7 +137,7 @@ pub(super) unsafe fn compare_store<const RELEASE: bool>(
 ) -> Status {
     // SAFETY: the caller's.
     unsafe {
-        sequence!(at, [
+        end_by_sequence!(at, [
             // if *v != expect: differs
             "cmp qword ptr [{v}], {expect}",
             "jne 6f",
@@ -152,7 +158,7 @@ pub(super) unsafe fn compare2_store<const RELEASE: bool>(
 ) -> Status {
     // SAFETY: the caller's.
     unsafe {
-        sequence!(at, [
+        end_by_sequence!(at, [
             // if *v != expect: differs
             "cmp qword ptr [{v}], {expect}",
             "jne 6f",
@@ -178,7 +184,7 @@ pub(super) unsafe fn compare_store2<const RELEASE: bool>(
 ) -> Status {
     // SAFETY: the caller's.
     unsafe {
-        sequence!(at, [
+        end_by_sequence!(at, [
             // if *v != expect: differs
             "cmp qword ptr [{v}], {expect}",
             "jne 6f",
@@ -202,7 +208,7 @@ pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
 ) -> Status {
     // SAFETY: the caller's.
     unsafe {
-        sequence!(at, [
+        end_by_sequence!(at, [
             // if *v != expect: differs
             "cmp qword ptr [{v}], {expect}",
             "jne 6f",
@@ -247,18 +253,26 @@ pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
 
 #[inline(always)]
 pub(super) unsafe fn pop<const RELEASE: bool>(at: At, v: *mut usize) -> (Status, usize) {
+    // Where there can be no node.
+    const ABORTED: usize = 1;
     let head: usize;
     // SAFETY: the caller's.
-    let status = unsafe {
+    unsafe {
         sequence!(at, [
             // head = *v; if head == 0: differs
             "mov {head}, qword ptr [{v}]",
             "test {head}, {head}",
-            "jz 6f",
+            "jz 4f",
             // commit: *v = *head
-            "mov {next}, qword ptr [{head}]",
-            "mov qword ptr [{v}], {next}",
-        ], v = in(reg) v, head = out(reg) head, next = out(reg) _,)
+            "mov {status}, qword ptr [{head}]",
+            "mov qword ptr [{v}], {status}",
+        ], ["5:", "mov {head:e}, {aborted}", "jmp 4b"],
+        status = out(reg) _, v = in(reg) v, head = out(reg) head, aborted = const ABORTED,);
+    }
+    let status = match head {
+        0 => Status::DIFFERS,
+        ABORTED => Status::ABORTED,
+        _ => Status::COMMITTED,
     };
     (status, head)
 }

@@ -15,7 +15,7 @@ pub(crate) struct Opv(pub(crate) Cpu);
 impl Opv {
     fn run(&self, vector: Vector<'_>) -> Attempt<()> {
         backend::count(Backend::CpuOpv);
-        match vector.run(self.0) {
+        match vector.call(self.0) {
             Ok(Outcome::Done) => Ok(()),
             // A comparison, or what was to be read is gone since its address was loaded.
             Ok(Outcome::Stopped(_)) | Err(Error::ExpectedFault) => Err(Stop::Again),
@@ -70,7 +70,8 @@ impl Way for Opv {
         (v2, new2): (&Word, usize),
         new: usize,
     ) -> Attempt<()> {
-        let vector = Vector::new().compare_eq(v, &expect).copy(v2, &new2);
+        let vector = Vector::new().compare_eq(v, &expect);
+        let vector = store::<RELEASE>(vector, v2, &new2);
         self.run(store::<RELEASE>(vector, v, &new))
     }
 

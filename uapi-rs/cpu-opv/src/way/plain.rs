@@ -56,7 +56,7 @@ impl Way for Plain<'_> {
         new: usize,
     ) -> Attempt<()> {
         check(v.get() == expect)?;
-        store::<false>(v2, new2);
+        store::<RELEASE>(v2, new2);
         store::<RELEASE>(v, new);
         Ok(())
     }

@@ -134,7 +134,8 @@ fn check_slow_path(name: &str) {
     for (slow_path, calls) in taken {
         if slow_path != backend {
             assert_eq!(calls, 0);
-        } else if Cpu::all().len() > 1 {
+        } else if backend != Backend::Lock && Cpu::all().len() > 1 {
+            // With `Lock`, some operations are an atomic instruction.
             assert_ne!(calls, 0);
         }
     }
