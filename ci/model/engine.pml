@@ -8,8 +8,8 @@
 /* The mutants: each leaves out one rule. */
 #ifdef NO_CHECK			/* are_mapped() is not asked */
 #define CHECKS(way)	false
-#elif defined(NO_CHECK_ON_IT)	/* not on the own CPU */
-#define CHECKS(way)	(way != on_it)
+#elif defined(NO_CHECK_ON_IT)	/* nor if the caller was on the CPU, not to be preempted, since before it pinned */
+#define CHECKS(way)	(way != on_it || !bound[me])
 #elif defined(CHECK_BEFORE)	/* not in the handler, but before it is called */
 #define CHECKS(way)	(way != interrupt)
 #else
@@ -28,6 +28,13 @@
 #define OPERAND(me, i)	(me == A -> i : 1 - i)
 #endif
 
+/* What is of no interest in a trace that goes on for ever. */
+#ifdef BRIEF
+#define tell(...)	skip
+#else
+#define tell(...)	printf(__VA_ARGS__)
+#endif
+
 /* Whether a caller calls again and again. */
 #ifndef ENDLESS
 #define ENDLESS(me)	false
@@ -36,10 +43,16 @@
 mtype:way = { none, on_it, runs_nothing, interrupt };
 
 mtype turn;	/* who has it */
-mtype heir;	/* who waits for it, and is to get it next */
+mtype heir;	/* who has waited for it longest, and is to get it next */
 
-/* A place that the models have to get to, or they say nothing: ci/check/model looks. */
-#define REACHED	skip
+/* Where the models have to get to, or they say nothing. With COVER the verifier prints, once, that it did. */
+#ifdef COVER
+c_decl { \#include <stdbool.h>
+	static bool covered[32]; };
+#define REACHED(n, what)	c_code { if (!covered[n]) { covered[n] = true; puts("reached: " what); } }
+#else
+#define REACHED(n, what)	skip
+#endif
 
 inline let_go(me) {
 	d_step {
@@ -138,6 +151,9 @@ try:	/* Call::run(): a try begins with a look at the permission. */
 		:: else -> looked = true
 		fi;
 		keep = rounds >= ROUNDS_MAX && turn != me;
+#ifdef NO_CHECK_ON_IT
+		bound[me] = (curr == me);
+#endif
 #ifdef NEVER_KEEP
 		keep = false;
 #endif
@@ -154,10 +170,10 @@ try:	/* Call::run(): a try begins with a look at the permission. */
 		if
 		:: IS_PRESENT(me, a) -> pin(me); i++
 		:: !IS_PRESENT(me, a) && !unmapped[a] && keep ->
-			REACHED;
+			REACHED(0, "pages are kept");
 			d_step { fault(me, a, WRITES(me, a), p, q) };
 			pin(me); i++
-		:: else -> goto missing
+		:: else -> printf("%e: lets go of all, as %c is not there\n", me, NAME(a)); goto missing
 		fi;
 		a = 0
 	   }
@@ -180,7 +196,9 @@ try:	/* Call::run(): a try begins with a look at the permission. */
 #ifndef NO_TURN
 		if
 		:: turn == me
-		:: turn != me && (turn != 0 || (heir != 0 && heir != me)) -> goto contended
+		:: turn != me && (turn != 0 || (heir != 0 && heir != me)) ->
+			printf("%e: it is another's turn\n", me);
+			goto contended
 		:: else -> turn = me
 		fi
 #endif
@@ -201,7 +219,7 @@ try:	/* Call::run(): a try begins with a look at the permission. */
 		RUNS(me) && !rq_locked ->
 #endif
 		if
-		:: curr != idle -> REACHED
+		:: curr != idle -> REACHED(1, "the CPU is idle no more")
 		:: else ->
 #ifndef NO_RQ_LOCK
 			printf("%e: locks the runqueue; the CPU runs nothing\n", me);
@@ -220,7 +238,7 @@ busy:	/* it runs something */
 #ifndef LOOK_ONCE
 #ifndef NO_SECOND_LOOK
 		if
-		:: !allowed[me] -> REACHED; goto between
+		:: !allowed[me] -> REACHED(2, "it may not be interrupted, that was offline"); goto between
 		:: else
 		fi;
 #endif
@@ -235,7 +253,7 @@ busy:	/* it runs something */
 		mapped[X] = false; mapped[Y] = false;
 #endif
 		if
-		:: !online -> REACHED; goto between
+		:: !online -> REACHED(3, "it may not be interrupted, as it is not online"); goto between
 		:: else -> sent++
 		fi
 	};
@@ -243,7 +261,7 @@ busy:	/* it runs something */
 		!irqs_off ->
 		printf("%e: interrupts the CPU, which runs %e\n", me, curr);
 		if
-		:: curr == me -> REACHED
+		:: curr == me -> REACHED(4, "the caller moved to it")
 		:: else
 		fi;
 		assert(had || curr == me);
@@ -261,7 +279,7 @@ alone:	/* the check */
 			is_stale = true;
 			goto leave
 		:: else ->
-			printf("%e: %c maps page %d\n", me, NAME(a), page[a]);
+			tell("%e: %c maps page %d\n", me, NAME(a), page[a]);
 			old[a] = spec[a]; dropped[a] = false
 		fi;
 		a = 0;
@@ -293,13 +311,13 @@ alone:	/* the check */
 		find(me, a, word[p]);
 		if
 		:: WRITES(me, a) ->
-			printf("%e: adds 1 to %c in page %d\n", me, NAME(a), p);
+			tell("%e: adds 1 to %c in page %d\n", me, NAME(a), p);
 #ifndef ONLY_ORDER
 			assert(mapped[a]);
 #endif
 			assert(!theirs[p]);
 			word[p]++
-		:: else -> printf("%e: reads %c in page %d, which holds %d\n", me, NAME(a), p, word[p])
+		:: else -> tell("%e: reads %c in page %d, which holds %d\n", me, NAME(a), p, word[p])
 		fi;
 		a = 0; p = 0;
 		i++
@@ -310,13 +328,13 @@ alone:	/* the check */
 leave:
 	atomic {
 		if
-		:: way == on_it && !is_stale -> REACHED
-		:: way == on_it && is_stale -> REACHED
-		:: way == runs_nothing && !is_stale && online -> REACHED
-		:: way == runs_nothing && !is_stale && !online -> REACHED
-		:: way == runs_nothing && is_stale -> REACHED
-		:: way == interrupt && !is_stale -> REACHED
-		:: way == interrupt && is_stale -> REACHED
+		:: way == on_it && !is_stale -> REACHED(5, "a vector on it")
+		:: way == on_it && is_stale -> REACHED(6, "a retry on it")
+		:: way == runs_nothing && !is_stale && online -> REACHED(7, "a vector while it is idle")
+		:: way == runs_nothing && !is_stale && !online -> REACHED(8, "a vector while it is offline")
+		:: way == runs_nothing && is_stale -> REACHED(9, "a retry while it is idle")
+		:: way == interrupt && !is_stale -> REACHED(10, "a vector in an interrupt")
+		:: way == interrupt && is_stale -> REACHED(11, "a retry in an interrupt")
 		fi;
 		if
 		:: way == runs_nothing -> rq_locked = false
@@ -324,7 +342,7 @@ leave:
 		fi;
 #ifndef NO_ABORT
 		if
-		:: way == interrupt && !is_stale && curr == T && in_sequence -> abort_sequence = true; REACHED
+		:: way == interrupt && !is_stale && curr == T && in_sequence -> abort_sequence = true; REACHED(12, "a sequence is interrupted")
 		:: else
 		fi;
 #endif
@@ -349,7 +367,13 @@ missing:
 		:: else
 		fi
 	};
-	atomic { RUNS(me) -> let_go(me) };
+	atomic {
+		RUNS(me) ->
+		bound[me] = false;
+#ifndef HOLD_PINS
+		let_go(me)
+#endif
+	};
 	atomic {
 		RUNS(me) ->
 		assert(page[X] == NONE && page[Y] == NONE && turn != me);
@@ -357,7 +381,7 @@ missing:
 		if
 		:: unmapped[a] ->
 			printf("%e: may not access %c: fails, nothing was done\n", me, NAME(a));
-			REACHED;
+			REACHED(13, "an operand that is not accessible");
 			goto done
 		:: else -> d_step { fault(me, a, WRITES(me, a), p, q) }
 		fi;
@@ -366,17 +390,14 @@ missing:
 	};
 
 contended:
-	printf("%e: it is the turn of %e: waits\n", me, turn);
+	bound[me] = false;
 #ifndef SPIN_FOR_TURN
-	atomic { RUNS(me) -> let_go(me); REACHED };
-	atomic {
-		assert(page[X] == NONE && page[Y] == NONE);
-		if
-		:: heir == 0 -> heir = me
-		:: else
-		fi
-	};
-	atomic { RUNS(me) && turn == 0 && heir == me -> turn = me; heir = 0 };
+	atomic { RUNS(me) -> let_go(me); REACHED(14, "the turn is waited for") };
+	assert(page[X] == NONE && page[Y] == NONE);
+	do
+	:: atomic { heir == 0 -> heir = me }
+	:: atomic { RUNS(me) && turn == 0 && heir == me -> turn = me; heir = 0; break }
+	od;
 #else
 	atomic { RUNS(me) -> let_go(me) };
 #endif
@@ -396,7 +417,7 @@ between:
 	atomic { drop_turn(me); bound[me] = false; i = 0; let_go(me); goto try };
 
 denied:
-	atomic { printf("%e: is not allowed: fails, nothing was done\n", me); REACHED; let_go(me); drop_turn(me) };
+	atomic { printf("%e: is not allowed: fails, nothing was done\n", me); REACHED(15, "a caller that is not allowed"); let_go(me); drop_turn(me) };
 
 done:	atomic {
 		i = 0; keep = false; rounds = 0; a = 0; looked = false; had = false;

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A caller gets through, whatever goes on for ever: others' calls for the same CPU (B_ENDLESS), or reclaim (RECLAIM). */
+/*
+ * A caller gets through, if all that can go on now and then does: after things that happen so many times (WITH_B, HOTPLUG, OTHERS),
+ * and during such as go on for ever (B_ENDLESS: calls for the same CPU, RECLAIM).
+ */
 #include "machine.pml"
+#define BRIEF
+#define WRITES(me, a)	(me == A)
 #ifdef B_ENDLESS
 #define ENDLESS(me)	(me == B)
+#define WITH_B
+#define CALLERS_STAY_AWAY
 #endif
 #include "engine.pml"
-#define CALLERS_STAY_AWAY
 #include "threads.pml"
 
 /* Takes any page that nobody pins. */
@@ -29,8 +35,14 @@ init {
 		pte[X] = 1; refs[1] = 1; writable[X] = true;
 		pte[Y] = 2; refs[2] = 1; writable[Y] = true;
 		run Scheduler(); run Caller(A);
-#ifdef B_ENDLESS
+#ifdef WITH_B
 		run Caller(B);
+#endif
+#ifdef HOTPLUG
+		run Hotplug();
+#endif
+#ifdef OTHERS
+		run Others(2);
 #endif
 #ifdef RECLAIM
 		run Reclaim()

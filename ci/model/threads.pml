@@ -30,7 +30,7 @@ again:		atomic {
 		atomic {
 			IS_ON(T) ->
 			if
-			:: abort_sequence -> printf("T: its sequence is aborted\n"); REACHED; x = 0; y = 0; goto again
+			:: abort_sequence -> printf("T: its sequence is aborted\n"); REACHED(16, "a sequence is aborted"); x = 0; y = 0; goto again
 			:: else
 			fi;
 			if
@@ -41,7 +41,7 @@ again:		atomic {
 		atomic {
 			IS_ON(T) ->
 			if
-			:: abort_sequence -> printf("T: its sequence is aborted\n"); REACHED; x = 0; y = 0; goto again
+			:: abort_sequence -> printf("T: its sequence is aborted\n"); REACHED(16, "a sequence is aborted"); x = 0; y = 0; goto again
 			:: pte[X] == NONE || !writable[X] -> x = 0; y = 0; goto again
 			:: else
 			fi;
@@ -137,4 +137,19 @@ proctype Somebody() {
 		fi;
 		p = 0
 	}
+}
+
+/* The CPU goes offline, and comes back. */
+proctype Hotplug() {
+	/* the stopper gets the CPU, as any task does */
+	atomic {
+		!irqs_off && !rq_locked && !bound[curr] ->
+		abort_sequence = abort_sequence || (curr == T && in_sequence);
+		printf("CPU: is about to go offline\n");
+		curr = stopper
+	};
+	/* stop_machine() waits for all who have disabled preemption */
+	atomic { !bound[A] && !bound[B] && !irqs_off -> printf("CPU: is offline\n"); online = false };
+	atomic { !rq_locked -> printf("CPU: is offline, its idle task is current\n"); curr = idle };
+	atomic { printf("CPU: is online\n"); online = true }
 }
