@@ -9,6 +9,8 @@
 #ifdef B_ENDLESS
 #define ENDLESS(me)	(me == B)
 #define WITH_B
+#endif
+#if defined(B_ENDLESS) || defined(RECLAIM)
 #define CALLERS_STAY_AWAY
 #endif
 #include "engine.pml"
