@@ -9,6 +9,9 @@
 
 init {
 	atomic {
-		run Scheduler(); run Thread(THREAD); run Caller(A); run Caller(B)
+		run Scheduler(); run Thread(THREAD); run Caller(A); run Caller(B);
+#ifdef OTHERS
+		run Others(OTHERS)
+#endif
 	}
 }
