@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * cpu_opv(2), as it is in kernel/cpu_opv/cpu_opv.rs: Call::run(), attempt() and run_alone() are the parts of Caller().
+ * cpu_opv(2), as it is in kernel/cpu_opv/cpu_opv.rs: run(), attempt() and run_alone() of Call are the parts of Caller().
  *
  * The vector of a caller has two operations, on X and Y. Each is to find what the order says, and may add 1.
  */
@@ -342,7 +342,9 @@ leave:
 		fi;
 #ifndef NO_ABORT
 		if
-		:: way == interrupt && !is_stale && curr == T && in_sequence -> abort_sequence = true; REACHED(12, "a sequence is interrupted")
+		:: way == interrupt && !is_stale && curr == T && in_sequence ->
+			abort_sequence = true;
+			REACHED(12, "a sequence is interrupted")
 		:: else
 		fi;
 #endif
@@ -417,7 +419,11 @@ between:
 	atomic { drop_turn(me); bound[me] = false; i = 0; let_go(me); goto try };
 
 denied:
-	atomic { printf("%e: is not allowed: fails, nothing was done\n", me); REACHED(15, "a caller that is not allowed"); let_go(me); drop_turn(me) };
+	atomic {
+		printf("%e: is not allowed: fails, nothing was done\n", me);
+		REACHED(15, "a caller that is not allowed");
+		let_go(me); drop_turn(me)
+	};
 
 done:	atomic {
 		i = 0; keep = false; rounds = 0; a = 0; looked = false; had = false;

@@ -2,11 +2,12 @@
 /*
  * The machine: one CPU that vectors are for, and the memory of one process.
  *
- * Tasks other than those bound to the CPU have CPUs of their own elsewhere, except for the time that this one has switched
- * to them. All that is done is printed, for traces.
+ * Tasks that are not bound to the CPU have CPUs of their own elsewhere, except while this one has switched to them. All
+ * that is done is printed, for traces.
  */
 
-mtype = { idle, A, B, T, O, another, stopper };	/* A, B: callers. T: a thread bound to the CPU. O: threads elsewhere. */
+/* A, B: callers. T: a thread bound to the CPU. O: threads elsewhere. another: a task of another process. */
+mtype = { idle, A, B, T, O, another, stopper };
 #define TASKS	8
 
 mtype curr = idle;	/* what the CPU runs */
@@ -58,8 +59,8 @@ bool childs[PAGES];	/* a child of ours maps it */
 bool theirs[PAGES];	/* it was freed, and is another process's now */
 
 /*
- * What the order says is in memory. Threads elsewhere can drop it at any time, which has no place in the order of the CPU:
- * what a vector has looked at by then, or a sequence, it may use.
+ * What the order says is in memory. Threads elsewhere can drop it at any time, which has no place in the order of the
+ * CPU: what a vector has looked at by then, or a sequence, it may use.
  */
 byte spec[2];
 bool dropped[2];	/* since a vector looked */

@@ -7,8 +7,8 @@
  *	reads X			membarrier(), of all CPUs or (THIS_CPU) of the vector's
  *				reads Y
  *
- * Not both may read 0. What the hardware may do to that, litmus/ says. This is about what a page fault may do: if nothing
- * was stored to X before (UNTOUCHED), O's store changes which page X maps. BUSY: the CPU always runs T.
+ * Not both may read 0. What the hardware may do to that, litmus/ says. This is about what a page fault may do: if
+ * nothing was stored to X before (UNTOUCHED), O's store changes which page X maps. BUSY: the CPU always runs T.
  */
 #include "machine.pml"
 #define WRITES(me, a)	(a == Y)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A caller gets through, if all that can go on now and then does: after things that happen so many times (WITH_B, HOTPLUG, OTHERS),
- * and during such as go on for ever (B_ENDLESS: calls for the same CPU, RECLAIM).
+ * A caller gets through, if who can go on does so at some time (weak fairness): after what happens a few times (WITH_B,
+ * HOTPLUG, OTHERS), and during what goes on for ever (B_ENDLESS: calls for the same CPU; RECLAIM).
+ * Only A writes, so that there is an end to the states.
  */
 #include "machine.pml"
 #define BRIEF

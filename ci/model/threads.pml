@@ -30,7 +30,11 @@ again:		atomic {
 		atomic {
 			IS_ON(T) ->
 			if
-			:: abort_sequence -> printf("T: its sequence is aborted\n"); REACHED(16, "a sequence is aborted"); x = 0; y = 0; goto again
+			:: abort_sequence ->
+				printf("T: its sequence is aborted\n");
+				REACHED(16, "a sequence is aborted");
+				x = 0; y = 0;
+				goto again
 			:: else
 			fi;
 			if
@@ -41,7 +45,11 @@ again:		atomic {
 		atomic {
 			IS_ON(T) ->
 			if
-			:: abort_sequence -> printf("T: its sequence is aborted\n"); REACHED(16, "a sequence is aborted"); x = 0; y = 0; goto again
+			:: abort_sequence ->
+				printf("T: its sequence is aborted\n");
+				REACHED(16, "a sequence is aborted");
+				x = 0; y = 0;
+				goto again
 			:: pte[X] == NONE || !writable[X] -> x = 0; y = 0; goto again
 			:: else
 			fi;
