@@ -24,11 +24,11 @@ help: ## this list
 run: ## boot the patched kernel in QEMU and run a demonstration in it
 	@ci/commands/run
 
-test: ## check everything: series, crates, the rig, selftests in the booted kernel (5 kernels)
-	@ARCH= ci/commands/test series style crates $(or $(ARCH),$(TESTED)) stock rig
+test: ## check everything: series, crates, the model, the rig, selftests in the booted kernel (5 kernels)
+	@ARCH= ci/commands/test series style crates model $(or $(ARCH),$(TESTED)) stock rig
 
 test-all: ## the same on all architectures
-	@ARCH= ci/commands/test series style crates all stock rig
+	@ARCH= ci/commands/test series style crates model all stock rig
 
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
 	@ARCH= ci/commands/torture '$(or $(SECONDS),60)' $(or $(ARCH),x86_64)
