@@ -63,7 +63,8 @@ ARCH=${ARCH:-x86_64}
 load_architecture "$ARCH"
 
 # What the kernel is for: "test", with all that the tests look at and debugging; "boot", for a shell, without the latter;
-# "demo", with what one program needs; "bench". The last word is the architecture's, which so takes back what it has not.
+# "demo", with what one program needs; "bench"; "reproducer", for a kernel without the series. The last word is the
+# architecture's, which so takes back what it has not.
 fragments=("$CI/kernel/base.config")
 case ${CPU_OPV_FOR:=test} in
 test)
@@ -74,6 +75,7 @@ boot)
 	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
 	build=boot-$ARCH ;;
 demo) build=demo-$ARCH programs=$build ;;
+reproducer) build=reproducer-$ARCH programs=$build ;;
 bench)
 	[ -f "$CI/bench/$ARCH.sh" ] || die "make bench does not know $ARCH, but: $(names_of "$CI/bench" .sh)"
 	# shellcheck source=bench/x86_64.sh
