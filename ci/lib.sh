@@ -68,10 +68,10 @@ load_architecture "$ARCH"
 fragments=("$CI/kernel/base.config")
 case ${CPU_OPV_FOR:=test} in
 test)
-	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu-opv/config")
+	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${configs[@]}") ;;
 boot)
-	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu-opv/config")
+	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
 	build=boot-$ARCH ;;
 demo) build=demo-$ARCH programs=$build ;;
