@@ -2,6 +2,8 @@
 /*
  * A call of cpu_opv(2) that waits for a page while the caller's CPUs change:
  * what it may do is what it may do when it goes on, not when it began.
+ *
+ * Needs root. Takes the last CPU offline, which is back when it ends.
  */
 #include <pthread.h>
 

@@ -236,6 +236,15 @@ static inline int write_file(const char *path, const char *text)
 	return ret;
 }
 
+/*
+ * Whether a test may do to the machine all that it can, as "make run_hotplug"
+ * has it. Else it takes one CPU offline at most, and adds no swap space.
+ */
+static inline bool runs_in_full(void)
+{
+	return getenv("CPU_OPV_FULL");
+}
+
 /* Memory. */
 
 static inline size_t page_size(void)

@@ -4,7 +4,8 @@
  * lists of all CPUs, be these online or not: no increment and no node of a
  * list is lost, and none is there twice.
  *
- * Needs root. Takes CPUs offline, which are back when it ends.
+ * Needs root. Takes the last CPU offline, or one after the other if it runs in
+ * full; they are back when it ends.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ FIXTURE(hotplug)
 	struct node nodes[NR_NODES];
 	int cpus[CPU_SETSIZE];		/* that were there at the beginning */
 	int nr_cpus;
+	int nr_leaving;			/* the last of these come and go */
 	bool is_offline[CPU_SETSIZE];
 	atomic_int victim;		/* CPU of the moment */
 	atomic_bool stop;
@@ -69,6 +71,7 @@ FIXTURE_SETUP(hotplug)
 	self->nr_cpus = nr_cpus();
 	for (n = 0; n < self->nr_cpus; n++)
 		self->cpus[n] = nth_cpu(n);
+	self->nr_leaving = runs_in_full() ? self->nr_cpus : 1;
 	last = self->cpus[self->nr_cpus - 1];
 	self->victim = last;
 	ret = toggle(self, last);
@@ -191,9 +194,10 @@ static unsigned int storm(FIXTURE_DATA(hotplug) *self)
 	unsigned int random = 1, turns = 0;
 
 	while (now_usec() < end || turns < MIN_TURNS) {
-		int cpu = self->cpus[rand_r(&random) % self->nr_cpus];
+		int nth = rand_r(&random) % self->nr_leaving + 1;
+		int cpu = self->cpus[self->nr_cpus - nth];
 
-		/* Some CPU cannot go, and the last one must not. */
+		/* Some CPU cannot go, and the last one online must not. */
 		if (toggle(self, cpu))
 			continue;
 		self->victim = cpu;

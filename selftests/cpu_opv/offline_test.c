@@ -3,7 +3,7 @@
  * cpu_opv(2) aimed at an offline CPU: the vector runs elsewhere, with the
  * callers for that CPU still excluding each other.
  *
- * Needs root. Takes the last two CPUs offline, which are back when it ends.
+ * Needs root. Takes the last CPU offline, which is back when it ends.
  */
 #include <pthread.h>
 #include <stdatomic.h>
