@@ -73,7 +73,7 @@ static int bring_back(void *cpus)
 }
 
 /* All CPUs that this thread may run on now are there again after the test. */
-static void bring_back_at_end(struct __test_metadata *_metadata)
+static inline void bring_back_at_end(struct __test_metadata *_metadata)
 {
 	static cpu_set_t cpus;
 
