@@ -9,7 +9,7 @@
 #include "percpu_uses.h"
 #include "kselftest_harness.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_TURNS	10	/* of each thread, on a slow machine */
 #define MAX_THREADS	32
 #define TRIES		1000

@@ -204,7 +204,7 @@ static inline long long run_usec(long long usec)
 {
 	const char *seconds = getenv("CPU_OPV_SECONDS");
 
-	return seconds ? atoll(seconds) * 1000000 : usec;
+	return seconds ? atof(seconds) * 1000000 : usec;
 }
 
 static inline void sleep_usec(long long usec)

@@ -15,7 +15,7 @@
 #include "kselftest_harness.h"
 #include "increments.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_TURNS	5	/* of the disturbance, on a slow machine */
 #define DROP_CACHES	"/proc/sys/vm/drop_caches"
 

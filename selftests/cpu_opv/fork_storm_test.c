@@ -8,7 +8,7 @@
 #include "kselftest_harness.h"
 #include "increments.h"
 
-#define RUN_USEC	300000
+#define RUN_USEC	150000
 #define MIN_CHILDREN	8	/* on a slow machine */
 #define AT_A_TIME	4
 #define LOOKS_OF_CHILD	50

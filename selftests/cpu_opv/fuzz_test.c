@@ -11,7 +11,7 @@
 #include "kselftest_harness.h"
 #include "cpu_hotplug.h"
 
-#define RUN_USEC	2000000
+#define RUN_USEC	1000000
 #define MIN_VECTORS	1000	/* on a slow machine */
 #define VECTORS_PER_LAYOUT	64
 

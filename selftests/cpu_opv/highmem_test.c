@@ -19,7 +19,7 @@
 
 #define NR_PAGES	16	/* as many as a vector can need */
 #define MAX_TRIES	64	/* to get that many */
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_CALLS	100	/* on a slow machine */
 #define MIN_COPIES	10
 #define USE_UP_USEC	10000000

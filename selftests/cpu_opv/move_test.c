@@ -18,7 +18,7 @@
 #include "increments.h"
 #include "restore.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_TURNS	5	/* of the disturbance, on a slow machine */
 
 #ifndef MADV_COLLAPSE

@@ -19,8 +19,8 @@
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 
-#define RUN_USEC	1000000
-#define MIN_ROUNDS	50	/* on a slow machine */
+#define RUN_USEC	300000
+#define MIN_ROUNDS	20	/* on a slow machine */
 #define MIN_CHANGES	200
 #define WAIT_USEC	20
 #define MAX_WRITERS	3

@@ -11,7 +11,7 @@
 
 #include "param_uses.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	50000
 #define HANG_SEC	60	/* more than that: something hangs */
 
 static bool kills;

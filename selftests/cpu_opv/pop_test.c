@@ -12,7 +12,7 @@
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_POPS	50	/* on a slow machine */
 #define NR_NODES	8
 #define MAX_THREADS	16

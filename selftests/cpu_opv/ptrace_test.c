@@ -14,7 +14,7 @@
 #include "kselftest_harness.h"
 
 #define RUN_USEC	100000
-#define NR_CALLS	10	/* each step takes its time */
+#define NR_CALLS	5	/* each step takes its time */
 #define MAX_STEPS	100000
 
 FIXTURE(debugger)

@@ -16,7 +16,7 @@
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_CALLS	100	/* on a slow machine */
 #define NR_FLAGS	8
 

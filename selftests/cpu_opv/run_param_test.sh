@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs param_percpu_op_test for each use with each disturbance: some seconds,
+# Runs param_percpu_op_test for each use with each disturbance: a moment each,
 # or CPU_OPV_SECONDS for all of it, and then with more disturbances. Options are
 # passed on ("-t 16").
 
@@ -80,11 +80,9 @@ rows=$(($(echo "$REGISTRATIONS" | wc -w) * $(echo "$USES" | wc -w) *
 	$(echo "$DISTURBANCES" | wc -l)))
 
 # Each row gets its share.
-seconds=$((${CPU_OPV_SECONDS:-0} / rows))
-if [ "$seconds" -gt 0 ]; then
-	export CPU_OPV_SECONDS="$seconds"
-else
-	unset CPU_OPV_SECONDS
+if [ -n "${CPU_OPV_SECONDS:-}" ]; then
+	msec=$((CPU_OPV_SECONDS * 1000 / rows))
+	CPU_OPV_SECONDS=$((msec / 1000)).$(printf %03d $((msec % 1000)))
 fi
 
 ktap_print_header

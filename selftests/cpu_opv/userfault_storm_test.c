@@ -10,7 +10,7 @@
 #include "increments.h"
 #include "userfault.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_TURNS	10	/* on a slow machine */
 
 FIXTURE(userfault_storm)

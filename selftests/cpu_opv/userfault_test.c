@@ -15,7 +15,7 @@
 #include "kselftest_harness.h"
 #include "userfault.h"
 
-#define RUN_USEC	200000
+#define RUN_USEC	100000
 #define MIN_CALLS	50	/* on a slow machine */
 #define WAIT_USEC	50000	/* for something that is not to happen */
 #define NR_PAGES	2

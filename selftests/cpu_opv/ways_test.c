@@ -22,7 +22,7 @@
 #include "cpu_hotplug.h"
 #include "stats.h"
 
-#define RUN_USEC	2000000
+#define RUN_USEC	1000000
 #define LIMIT_USEC	60000000	/* for all ways to be met */
 #define LONG_RUN_USEC	10000000	/* in which edges are met, too */
 #define MIN_MET		10
