@@ -13,7 +13,7 @@
 #include "kselftest_harness.h"
 
 #define RUN_USEC	150000
-#define MIN_ROUNDS	50	/* on a slow machine */
+#define MIN_ROUNDS	20	/* on a slow machine */
 #define WAIT_USEC	20
 #define LOOK_USEC	200	/* for what is not to happen */
 #define LEN		2000
