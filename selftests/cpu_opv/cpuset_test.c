@@ -4,8 +4,8 @@
  * one that the caller may not run on. While the cpuset changes each call is
  * either done or fails with EINVAL, and then has done nothing.
  *
- * Needs root. Until it ends there is a cgroup more, which the test is in, and
- * cgroup2 has cpusets if it had none.
+ * Needs root. Takes a CPU offline, which is back when it ends. Until then there
+ * is a cgroup more, which the test is in, and cgroup2 has cpusets if it had none.
  */
 #include <pthread.h>
 #include <stdatomic.h>
