@@ -80,20 +80,22 @@ ARCH=${ARCH:-x86_64}
 [ -f "$CI/arch/$ARCH.sh" ] || die "no architecture '$ARCH' here; there is: $(names_of "$CI/arch" .sh)"
 load_architecture "$ARCH"
 
-# What the kernel is for: "test", with all that the tests look at and debugging; "faults", to be broken; "boot", for a shell, without
-# debugging; "demo", with what one program needs; "stock", which is none of ours; "bench". The last word is the architecture's, which so takes back what it has not.
+# What the kernel is for: "test", with all that the tests look at and debugging; "faults", to be broken; "boot", for a
+# shell, without debugging; "demo", with what one program needs; "bench"; "reproducer", without the series; "stock", which
+# is none of ours. The last word is the architecture's, which so takes back what it has not.
 fragments=("$CI/kernel/base.config")
 case ${CPU_OPV_FOR:=test} in
 test | faults)
-	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu-opv/config")
+	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${configs[@]}")
 	[ "$CPU_OPV_FOR" = test ] || build=faults-$ARCH ;;
 boot)
-	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu-opv/config")
+	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
 	build=boot-$ARCH ;;
 demo) build=demo-$ARCH programs=$build ;;
 stock) build=stock-$ARCH virtio='' results=ttyS1 ;;
+reproducer) build=reproducer-$ARCH programs=$build ;;
 bench)
 	[ -f "$CI/bench/$ARCH.sh" ] || die "make bench does not know $ARCH, but: $(names_of "$CI/bench" .sh)"
 	# shellcheck source=bench/x86_64.sh

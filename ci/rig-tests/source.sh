@@ -34,7 +34,7 @@ changes_of_a_kdir() {
 
 leftovers() {
 	make_mini && make_checkout "$checkout" || return
-	touch "$checkout"/kernel/{cpu_opv.rs~,.cpu_opv.rs.swp,'#cpu_opv.rs#'} "$checkout"/selftests/cpu-opv/ops_test{,.c.orig} \
+	touch "$checkout"/kernel/{cpu_opv.rs~,.cpu_opv.rs.swp,'#cpu_opv.rs#'} "$checkout"/selftests/cpu_opv/ops_test{,.c.orig} \
 		"$checkout/arch-wiring/1-fixes/0001-x.patch~"
 	ln -s nobody@nowhere "$checkout/kernel/.#cpu_opv.rs"
 	with_mini "$checkout/ci/kernel/tree" && with_mini "$checkout/ci/series/verify" current || return
