@@ -335,7 +335,9 @@ fn order_release(release: bool) {
 /// When another task is switched in on CPU 1 between the vector and b, the barriers of the switch
 /// do, as in scenario C there.
 ///
-/// That orders. It does not make membarrier wait for a vector in progress.
+/// That orders. It does not make membarrier wait for a vector in progress. Nor does it hold for the
+/// first store to a page that nobody wrote to, or not since fork(): that replaces the page, and if
+/// b passes CPU 1 over, the vector goes on with the one that it was checked for.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     /// A barrier for the compiler: membarrier interrupts the CPU that runs the vector.

@@ -346,6 +346,10 @@ pub const SYS_cpu_opv: c_long = FIRST_NUMBER
 /// a CPU, run one without operations there. That aborts a restartable sequence as
 /// `MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ` does, in whichever process.
 ///
+/// Nor does it help with memory that was not written to yet, or not since `fork()`: the first store
+/// gives its address another page, and a vector that is under way on an idle CPU, or over another
+/// process, does not see that store.
+///
 /// # Safety
 ///
 /// The kernel reads and writes at the addresses in `ops` as though a thread on CPU `cpu` did. What

@@ -105,7 +105,9 @@
 //! To `membarrier(2)` of this process, the operations of a [`vector`] are in order, as accesses of a thread are that has
 //! compiler barriers between them. But membarrier does **not** wait for a vector that is under way on another CPU: when it
 //! returns, a vector that has read a flag before may still be about to store. Who has to wait for that runs a
-//! [vector without operations](vector::Vector::new) on that CPU, which also aborts the sequence there.
+//! [vector without operations](vector::Vector::new) on that CPU, which also aborts the sequence there. Nor does it help
+//! with memory that was not written to yet, or not since `fork()`: the first store gives its address another page, and a
+//! vector that is under way on an idle CPU, or over another process, does not see that store.
 //!
 //! # Where there is a fast path
 //!
