@@ -215,8 +215,8 @@ impl Drop for Turn {
 
 /// Why a vector was not run, and is to be tried again. Nothing was done.
 enum Again {
-    /// A page is to be faulted in first.
-    Missing(Missing),
+    /// Pages are to be faulted in first.
+    Missing,
     /// An address maps another page than it did, or another access.
     Stale,
     /// Memory is to be allocated first.
@@ -229,8 +229,8 @@ enum Again {
 }
 
 impl From<Missing> for Again {
-    fn from(missing: Missing) -> Self {
-        Again::Missing(missing)
+    fn from(_: Missing) -> Self {
+        Again::Missing
     }
 }
 
@@ -382,10 +382,10 @@ impl Call<'_> {
             }
             match self.attempt(&mut pages, keep, buffer.as_ref(), turn.take()) {
                 Ok(outcome) => return Ok(outcome),
-                Err(Again::Missing(missing)) => {
+                Err(Again::Missing) => {
                     count(Event::Faulted);
                     rounds += 1;
-                    if let Err(error) = pages.fault_in(&missing) {
+                    if let Err(error) = pages.fault_in() {
                         self.fault_error(&mut pages, error)?;
                     }
                 }

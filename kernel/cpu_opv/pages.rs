@@ -15,7 +15,7 @@
 //! somebody still holds that page. So there are rounds:
 //!
 //! 1. Pin all, without waiting for anything. If a page is not there, let go of all.
-//! 2. Fault that one in, and let go of it. Start again from 1.
+//! 2. Fault in each, and let go of it before the next. Start again from 1.
 //!
 //! Under memory pressure reclaim could win each round. After [`ROUNDS_MAX`] of them, the pages that
 //! are there are kept while others are got back from where reclaim has put them. That is the
@@ -52,7 +52,7 @@ use kernel::{
     prelude::*,
 };
 
-/// After so many pages were faulted in, those that are there are kept.
+/// After so many rounds the pages that are there are kept.
 pub(super) const ROUNDS_MAX: u32 = 16;
 
 /// An operation has two operands, each in two pages, at most.
@@ -61,11 +61,8 @@ const PAGES_MAX: usize = VEC_LEN_MAX * 2 * 2;
 /// It writes to one of the two at most.
 const WRITTEN_MAX: usize = VEC_LEN_MAX * 2;
 
-/// A page that is not there, or not as it is needed.
-pub(super) struct Missing {
-    addr: usize,
-    write: bool,
-}
+/// A page is not there, or not as it is needed.
+pub(super) struct Missing;
 
 /// A buffer is needed, for a copy whose operands overlap.
 pub(super) struct NeedsBuffer;
@@ -160,12 +157,11 @@ impl<'a> Pages<'a> {
     /// must not take back pages that are not stale meanwhile.
     pub(super) fn pin(&mut self, keep: bool) -> Result<Pinned<'_>, Missing> {
         for &Wanted { addr, write, index } in self.wanted.iter() {
-            let missing = |_| Missing { addr, write };
             if write {
-                let page = self.memory.pin_present(addr, keep).map_err(missing)?;
+                let page = self.memory.pin_present(addr, keep).map_err(|_| Missing)?;
                 put(&mut self.written, index, page);
             } else {
-                let page = self.memory.pin_present(addr, keep).map_err(missing)?;
+                let page = self.memory.pin_present(addr, keep).map_err(|_| Missing)?;
                 put(&mut self.read, index, page);
             }
         }
@@ -181,10 +177,12 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Faults in a page, with nothing pinned.
-    pub(super) fn fault_in(&mut self, missing: &Missing) -> Result {
+    /// Faults in all pages, one after the other, with nothing else pinned.
+    pub(super) fn fault_in(&mut self) -> Result {
         self.let_go();
-        fault_in(&self.memory, missing.addr, missing.write)
+        self.wanted
+            .iter()
+            .try_for_each(|page| fault_in(&self.memory, page.addr, page.write))
     }
 
     /// Finds the first operand of `vector` that the caller may not access, and fails with its
@@ -209,13 +207,15 @@ impl<'a> Pages<'a> {
 
     /// Has the pages marked dirty that `ops`, which were run, wrote to.
     pub(super) fn mark_dirty(&mut self, ops: &[Op]) {
-        for (operand, write) in ops.iter().flat_map(|op| op.operands()) {
-            if write {
-                for addr in operand.pages() {
+        let operands = ops.iter().flat_map(|op| op.operands());
+
+        operands
+            .filter(|(_, write)| *write)
+            .for_each(|(operand, _)| {
+                operand.pages().for_each(|addr| {
                     self.written[self.wanted.at(addr).index].mark_dirty();
-                }
-            }
-        }
+                });
+            });
     }
 
     /// Unpins all pages. May sleep.
