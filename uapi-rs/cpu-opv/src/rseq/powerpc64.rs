@@ -10,11 +10,14 @@ use super::{At, Status};
 /// Offset of this crate's own area from the thread pointer.
 pub(super) fn own_offset() -> isize {
     let offset: isize;
+    // The addition is a part of what the linker replaces where it knows the offset: without it that would be lost.
     // SAFETY: reads what the linker or the loader has put there.
     unsafe {
         asm!(
             "addis {offset}, 2, __cpu_opv_rseq_area@got@tprel@ha",
             "ld {offset}, __cpu_opv_rseq_area@got@tprel@l({offset})",
+            "add {offset}, {offset}, __cpu_opv_rseq_area@tls",
+            "subf {offset}, 13, {offset}",
             offset = out(reg_nonzero) offset,
             options(nostack, preserves_flags, pure, readonly),
         );
