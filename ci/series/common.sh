@@ -32,6 +32,14 @@ message_of() { piece "$1" | sed '/^---$/,$d; /^New-file: /d'; }
 new_files_of() { piece "$1" | sed -n '1,/^---$/s/^New-file: //p'; }
 diff_of() { piece "$1" | sed '1,/^---$/d'; }
 
+# The patch whose subject begins so, as in the name of its file.
+patch_of() { # SUBJECT
+	local found
+	lines_of found find "$ROOT/patches" -name "[0-9]*-$1*.patch"
+	[ ${#found[@]} = 1 ] || die "patches/ has ${#found[@]} patches whose subject begins with $1"
+	echo "${found[0]}"
+}
+
 # A git repository of what the pristine kernel has of the files that are named on stdin. The commit is tagged "base".
 start_repository() { # DIRECTORY
 	local file
