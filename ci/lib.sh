@@ -124,6 +124,10 @@ CARGO=$CACHE/cargo		# build directory of the crates
 LOGS=$CACHE/logs/$build
 export CARGO_TARGET_DIR=$CARGO LIBCLANG_PATH=/usr/lib/llvm-$LLVM/lib RUSTC=/usr/bin/rustc
 
+# Rows of a guest's plan: what the kernel's own tests said at boot, and how the guest is left.
+kunit_row=$'kunit\tktap\tdmesg | sed -n \'/KTAP version/,$p\''
+health_row=$'health\tktap\thealth'
+
 # One run at a time: two would trample each other's builds. Scripts started by the holder inherit the lock.
 lock() {
 	[ -z "${CPU_OPV_LOCKED-}" ] || return 0
