@@ -8,7 +8,6 @@
 use core::ptr::NonNull;
 use kernel::{
     alloc::VBox,
-    bindings,
     cpu::CpuId,
     interrupt::local_interrupt_disable,
     mm::{

@@ -348,7 +348,7 @@ pub const SYS_cpu_opv: c_long = FIRST_NUMBER
 ///
 /// Nor does it help with memory that was not written to yet, or not since `fork()`: the first store
 /// gives its address another page, and a vector that is under way on an idle CPU, or over another
-/// process, does not see that store.
+/// process, may miss that store.
 ///
 /// # Safety
 ///

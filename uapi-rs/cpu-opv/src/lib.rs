@@ -107,7 +107,7 @@
 //! returns, a vector that has read a flag before may still be about to store. Who has to wait for that runs a
 //! [vector without operations](vector::Vector::new) on that CPU, which also aborts the sequence there. Nor does it help
 //! with memory that was not written to yet, or not since `fork()`: the first store gives its address another page, and a
-//! vector that is under way on an idle CPU, or over another process, does not see that store.
+//! vector that is under way on an idle CPU, or over another process, may miss that store.
 //!
 //! # Where there is a fast path
 //!
