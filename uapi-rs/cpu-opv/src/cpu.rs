@@ -95,10 +95,17 @@ pub(crate) fn current_is_known() -> bool {
     current_number() < count()
 }
 
+/// 0 until it has been found out. Several threads may come to do that: the first answer holds.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// What `count` has returned, if it was ever called.
+#[inline(always)]
+pub(crate) fn known_count() -> usize {
+    COUNT.load(Relaxed) as usize
+}
+
 /// One more than the highest number of a possible CPU.
 pub(crate) fn count() -> u32 {
-    // Several threads may come to find it out: the first answer holds.
-    static COUNT: AtomicU32 = AtomicU32::new(0);
     match COUNT.load(Relaxed) {
         0 => {
             let count = find_count();

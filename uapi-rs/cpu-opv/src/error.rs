@@ -58,11 +58,6 @@ impl Error {
             .find(|(number, _)| *number == errno)
             .map_or(Error::Os(errno), |(_, meaning)| *meaning)
     }
-
-    /// Of the last library call that failed.
-    pub(crate) fn last_os_error() -> Self {
-        Error::Os(io::Error::last_os_error().raw_os_error().unwrap_or(0))
-    }
 }
 
 impl fmt::Display for Error {

@@ -160,6 +160,7 @@ compile_error!(
     "restartable sequences and cpu_opv(2) are Linux': depend on cpu-opv for Linux targets only"
 );
 
+mod arena;
 mod backend;
 mod copy_stack;
 mod counter;
@@ -176,6 +177,7 @@ mod ring;
 mod rseq;
 #[cfg_attr(miri, path = "signals/miri.rs")]
 mod signals;
+mod slots;
 mod stack;
 mod stopped;
 mod sys;
@@ -191,7 +193,7 @@ mod word;
 
 pub use backend::{Backend, SlowPathCalls, slow_path_calls};
 pub use copy_stack::CopyStack;
-pub use counter::Counter;
+pub use counter::{Counter, Gauge};
 pub use cpu::Cpu;
 pub use detect::{Support, support};
 pub use error::{Error, PushError, Refused};

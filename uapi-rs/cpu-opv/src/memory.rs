@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::backend::Backend;
 use crate::cpu;
 use crate::error::Error;
+use crate::sys::{Errno, keeping_errno};
 
 /// What memory a structure is made in.
 ///
@@ -91,7 +92,8 @@ impl Mapping {
                 (libc::MAP_SHARED, file.as_raw_fd())
             }
         };
-        let mapping = Self::map(len, flags, fd)?;
+        let start = map(len, flags, fd)?;
+        let mapping = Self { start, len };
         let slot_len = u32::try_from(slot_len).map_err(|_| Error::Layout)?;
         mapping.check_header([
             // The version of the layout; it is not a multiple of 256, so that no byte order reads as another.
@@ -103,17 +105,6 @@ impl Mapping {
             u32::from_ne_bytes(*b"opv1"),
         ])?;
         Ok(mapping)
-    }
-
-    fn map(len: usize, flags: c_int, fd: c_int) -> Result<Self, Error> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping, wherever there is room.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or(Error::Layout)?;
-        Ok(Self { start, len })
     }
 
     /// Whoever is first fills in the header; all fill in the same, or else it is an error.
@@ -146,6 +137,36 @@ impl Drop for Mapping {
                 libc::madvise(start, len, libc::MADV_DONTNEED);
             }
         }
+    }
+}
+
+/// Maps so much of this process' memory, for ever, of which little will be used.
+///
+/// A page of it takes memory from when it is first written to, and no more than itself.
+pub(crate) fn map_sparse(len: usize) -> Result<NonNull<u8>, Error> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let start = map(len, flags, -1)?;
+    if cfg!(not(miri)) {
+        // A huge page would be that of many CPUs. Where the kernel has none, it says so.
+        // SAFETY: nothing that is there changes.
+        let _ = keeping_errno(|| unsafe {
+            libc::madvise(start.as_ptr().cast(), len, libc::MADV_NOHUGEPAGE).into()
+        });
+    }
+    Ok(start)
+}
+
+fn map(len: usize, flags: c_int, fd: c_int) -> Result<NonNull<u8>, Error> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let mut start = libc::MAP_FAILED;
+    let mapped = keeping_errno(|| {
+        // SAFETY: a new mapping, wherever there is room.
+        start = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd, 0) };
+        if start == libc::MAP_FAILED { -1 } else { 0 }
+    });
+    match mapped {
+        Ok(_) => NonNull::new(start.cast()).ok_or(Error::Layout),
+        Err(Errno(errno)) => Err(Error::Os(errno)),
     }
 }
 

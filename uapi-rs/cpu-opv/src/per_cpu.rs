@@ -6,20 +6,16 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
 use core::ptr::NonNull;
-use std::thread;
 
-use crate::backend::{Backend, slow_path_unavailable};
+use crate::backend::Backend;
 use crate::cpu::{self, Cpu};
 use crate::error::Error;
 use crate::memory::{Mapping, Memory};
-use crate::rseq::{self, At};
+use crate::rseq;
+use crate::slots::{Slots, slow};
 use crate::stopped::Control;
-use crate::way::{Atomic, Attempt, Fast, Operation, Opv, Plain, Stop, Way};
+use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
-
-/// How often a restartable sequence is tried before the slow path takes over. It is far more than what
-/// happens by chance; who single-steps a program gets through after so many.
-const ATTEMPTS: u32 = 8;
 
 /// A `T` for each CPU that the machine can have, each on cache lines of its own.
 ///
@@ -43,11 +39,7 @@ const ATTEMPTS: u32 = 8;
 /// requests.add(|here| &here.served, 1);
 ///
 /// // By any thread, now and then:
-/// let served: usize = requests
-///     .iter()
-///     .map(|(_cpu, there)| there.served.load(core::sync::atomic::Ordering::Relaxed))
-///     .sum();
-/// assert_eq!(served, 1);
+/// assert_eq!(requests.sum(|there| &there.served), 1);
 /// ```
 pub struct PerCpu<T> {
     slots: NonNull<Slot<T>>,
@@ -170,12 +162,20 @@ impl<T> PerCpu<T> {
     /// The `T` of `cpu`, to look at.
     #[inline]
     pub fn get_on(&self, cpu: Cpu) -> &T {
-        &self.slot(cpu).data
+        self.slot_of(cpu).1
     }
 
     /// Each CPU's `T`, to look at.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Cpu, &T)> + DoubleEndedIterator {
         Cpu::all().map(|cpu| (cpu, self.get_on(cpu)))
+    }
+
+    /// The sum, wrapping, of the words that `word` points out of each CPU's `T`.
+    ///
+    /// They are read one after the other, without any ordering: of additions at the same time, any may be in it.
+    pub fn sum(&self, word: impl Fn(&T) -> &Word) -> usize {
+        self.iter()
+            .fold(0, |sum, (_, data)| sum.wrapping_add(word(data).get()))
     }
 
     /// Adds `n`, wrapping, to the word of the current CPU's `T` that `word` points out.
@@ -207,8 +207,8 @@ impl<T> PerCpu<T> {
         if start.1 == cpu.number() && self.try_fast(start, &word, &mut add).is_ok() {
             return Ok(());
         }
-        let slot = self.slot(cpu);
-        slow(&slot.control, word(&slot.data), cpu, &mut add)
+        let (control, data) = self.slot_of(cpu);
+        slow(control, word(data), cpu, &mut add)
     }
 
     /// If the word of the current CPU's `T` that `word` points out is `expect`, makes it `new`; returns
@@ -234,54 +234,12 @@ impl<T> PerCpu<T> {
         self.on(cpu, word, CompareStore { expect, new })
     }
 
-    #[inline(always)]
-    fn slot(&self, cpu: Cpu) -> &Slot<T> {
-        self.slot_by_number(cpu.number())
-            .expect("there is a slot for each CPU that a `Cpu` can be")
-    }
-
     /// The CPU that this `T` is of, which is one of these.
     #[inline]
     pub(crate) fn cpu_of(&self, data: &T) -> Cpu {
-        let first = &raw const self.slot(Cpu::FIRST).data;
+        let first = &raw const *self.slot_of(Cpu::FIRST).1;
         let distance = (&raw const *data).addr() - first.addr();
         Cpu::new(distance / size_of::<Slot<T>>()).expect("it is one of these")
-    }
-
-    /// A slot by a number from the kernel.
-    ///
-    /// The kernel keeps its word on how many there are; but who restores a process on a larger machine may not, nor
-    /// a container's sysfs. So that is checked, for two instructions, which take 2 to 8 percent of an operation.
-    #[inline(always)]
-    fn slot_by_number(&self, cpu: usize) -> Option<&Slot<T>> {
-        if cpu < self.cpus {
-            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu));
-            // SAFETY: the mapping has a slot for each of them, initialised, for as long as `self` lives.
-            Some(unsafe { &*slot })
-        } else {
-            None
-        }
-    }
-
-    /// Does it by one restartable sequence, if the thread is on this CPU and nothing gets in between.
-    #[inline(always)]
-    fn try_fast<D, O: Operation<D>>(
-        &self,
-        (area, cpu): (isize, usize),
-        part: &impl Fn(&T) -> &D,
-        operation: &mut O,
-    ) -> Attempt<O::Output> {
-        let slot = self.slot_by_number(cpu).ok_or(Stop::Again)?;
-        // SAFETY: whoever has a `PerCpu` has gone through `Backend::get`, which initialises the area; and
-        // the word is that of the slot.
-        let fast = unsafe {
-            Fast::new(At {
-                area,
-                cpu,
-                stopped: slot.control.stopped(),
-            })
-        };
-        operation.attempt(&fast, part(&slot.data))
     }
 
     /// Does it to a part of the current CPU's data.
@@ -289,102 +247,43 @@ impl<T> PerCpu<T> {
     pub(crate) fn here<D, O: Operation<D>>(
         &self,
         part: impl Fn(&T) -> &D,
-        mut operation: O,
+        operation: O,
     ) -> O::Output {
-        match self.try_fast(rseq::cpu_start(self.area_offset), &part, &mut operation) {
-            Ok(output) => output,
-            Err(_) => self.here_slow(part, operation),
-        }
+        Slots::here(self, part, operation)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn here_slow<D, O: Operation<D>>(
-        &self,
-        part: impl Fn(&T) -> &D,
-        mut operation: O,
-    ) -> O::Output {
-        let sequences = Backend::get() != Backend::Lock && rseq::register_thread();
-        // If this thread is on a CPU that nobody told of, and not allowed on the one that stands for it: others.
-        let mut others = Cpu::all();
-        let mut instead = None;
-        loop {
-            for _ in 0..if sequences { ATTEMPTS } else { 0 } {
-                let start = rseq::cpu_start(self.area_offset);
-                if let Some(slot) = self.slot_by_number(start.1) {
-                    slot.control.wait();
-                }
-                if let Ok(output) = self.try_fast(start, &part, &mut operation) {
-                    return output;
-                }
-            }
-            let cpu = instead.unwrap_or_else(Cpu::current);
-            let slot = self.slot(cpu);
-            match slow(&slot.control, part(&slot.data), cpu, &mut operation) {
-                Ok(output) => return output,
-                // Moved to another CPU, and forbidden this one.
-                Err(Error::CpuNotAllowed) if cpu::current_is_known() => instead = None,
-                Err(error @ Error::CpuNotAllowed) => {
-                    instead = others.next();
-                    if instead.is_none() {
-                        slow_path_unavailable(error);
-                    }
-                }
-                // There is no memory just now.
-                Err(Error::OutOfMemory) => {}
-                // A sequence will do it. Or it meets what the kernel did, and that is a signal then.
-                Err(_) if sequences => {}
-                Err(error) => slow_path_unavailable(error),
-            }
-            thread::yield_now();
-        }
-    }
-
-    /// Does it to a part of the data of `cpu`, if this thread is allowed on that: with all backends alike.
-    #[inline]
+    /// Does it to a part of the data of `cpu`, if this thread is allowed on that.
+    #[inline(always)]
     pub(crate) fn on<D, O: Operation<D>>(
         &self,
         cpu: Cpu,
         part: impl Fn(&T) -> &D,
-        mut operation: O,
+        operation: O,
     ) -> Result<O::Output, Error> {
-        let start = rseq::cpu_start(self.area_offset);
-        if start.1 == cpu.number() {
-            if let Ok(output) = self.try_fast(start, &part, &mut operation) {
-                return Ok(output);
-            }
-        }
-        // The kernel looks by itself.
-        if Backend::get() != Backend::CpuOpv && !cpu.is_allowed() {
-            return Err(Error::CpuNotAllowed);
-        }
-        let slot = self.slot(cpu);
-        slow(&slot.control, part(&slot.data), cpu, &mut operation)
+        Slots::on(self, cpu, part, operation)
     }
 }
 
-/// Does it to data of `cpu`, not by a restartable sequence.
-///
-/// What the user's code had to say, which is where the data is, it has said before: it is not called with a lock held.
-#[inline(never)]
-fn slow<D, O: Operation<D>>(
-    control: &Control,
-    data: &D,
-    cpu: Cpu,
-    operation: &mut O,
-) -> Result<O::Output, Error> {
-    let backend = Backend::get();
-    loop {
-        let attempt = match backend {
-            Backend::CpuOpv => operation.attempt(&Opv(cpu), data),
-            Backend::Membarrier => operation.attempt(&Plain(&control.stop(cpu)?), data),
-            Backend::Lock => operation.attempt(&Atomic { control, cpu }, data),
-        };
-        match attempt {
-            Ok(output) => return Ok(output),
-            // Something else has succeeded then.
-            Err(Stop::Again) => {}
-            Err(Stop::Failed(error)) => return Err(error),
+// SAFETY: to make one, `mapped` goes through `Backend::get`, and there is a slot for each CPU.
+unsafe impl<T> Slots for PerCpu<T> {
+    type Data = T;
+
+    #[inline(always)]
+    fn area_offset(&self) -> isize {
+        self.area_offset
+    }
+
+    /// The kernel keeps its word on how many there are; but who restores a process on a larger machine may not, nor
+    /// a container's sysfs. So that is checked, for two instructions, which take 2 to 8 percent of an operation.
+    #[inline(always)]
+    fn slot(&self, cpu: usize) -> Option<(&Control, &T)> {
+        if cpu < self.cpus {
+            let slot = rseq::in_register(self.slots.as_ptr().wrapping_add(cpu));
+            // SAFETY: the mapping has a slot for each of them, initialised, for as long as `self` lives.
+            let slot = unsafe { &*slot };
+            Some((&slot.control, &slot.data))
+        } else {
+            None
         }
     }
 }
@@ -413,7 +312,7 @@ impl<T: fmt::Debug> fmt::Debug for PerCpu<T> {
 }
 
 /// `*word += n`
-struct Add<const RELEASE: bool>(usize);
+pub(crate) struct Add<const RELEASE: bool>(pub(crate) usize);
 
 impl<const RELEASE: bool> Operation<Word> for Add<RELEASE> {
     type Output = ();

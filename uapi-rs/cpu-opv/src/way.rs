@@ -115,7 +115,7 @@ pub(crate) struct Copy {
 }
 
 /// Something to be done to the data of a CPU: of any, until it is done.
-pub(crate) trait Operation<T> {
+pub(crate) trait Operation<T: ?Sized> {
     type Output;
 
     /// Looks at the data and changes it with one primitive, whose failure it returns. It may come to be

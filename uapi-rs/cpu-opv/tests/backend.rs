@@ -2,7 +2,7 @@
 
 //! The choice of the backend, which is once for a process: so there is one test in this file.
 
-use cpu_opv::{Backend, Counter, Error, Memory, Stack, slow_path_calls, support};
+use cpu_opv::{Backend, Counter, Error, Memory, PerCpu, Stack, Word, slow_path_calls, support};
 
 #[test]
 fn backend_is_chosen_once() {
@@ -21,14 +21,14 @@ fn backend_is_chosen_once() {
             scope.spawn(|| (0..EACH).for_each(|_| counter.increment()));
         }
     });
-    assert_eq!(counter.sum(), 4 * EACH);
+    assert_eq!(counter.sum(), 4 * EACH as u64);
     assert_eq!(slow_path_calls().lock, 0);
     (0..EACH).for_each(|n| assert_eq!(stack.push(n), Ok(())));
     assert_eq!(slow_path_calls().lock, EACH);
 
     // That is not for other processes.
     assert_eq!(
-        Counter::new_in(Memory::shared()).err(),
+        PerCpu::<Word>::new_in(Memory::shared()).err(),
         Some(Error::Backend)
     );
 }

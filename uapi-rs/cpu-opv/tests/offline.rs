@@ -70,7 +70,7 @@ fn data_of_an_offline_cpu_can_be_changed() {
         }
     });
     let each = operations() / threads() / 10 * threads();
-    assert_eq!(counter.get_on(cpu), each);
+    assert_eq!(counter.get_on(cpu), each as u64);
     assert_eq!(consumed.into_inner() + ring.len_on(cpu), each);
 
     // It finds what was put there.
@@ -81,5 +81,5 @@ fn data_of_an_offline_cpu_can_be_changed() {
     let len = stack.len_on(cpu);
     assert_eq!(std::iter::from_fn(|| stack.pop()).count(), len);
     counter.increment();
-    assert_eq!(counter.get_on(cpu), each + 1);
+    assert_eq!(counter.get_on(cpu), each as u64 + 1);
 }

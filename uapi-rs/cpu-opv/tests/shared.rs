@@ -12,8 +12,8 @@ use std::thread;
 
 use common::{Random, allowed, operations, threads};
 use cpu_opv::{
-    Backend, CopyStack, Counter, Cpu, Error, Memory, Node, PerCpuLock, RawList, Ring, Stack,
-    StealStack, slow_path_calls,
+    Backend, CopyStack, Cpu, Error, Memory, Node, PerCpu, PerCpuLock, RawList, Ring, Stack,
+    StealStack, Word, slow_path_calls,
 };
 
 fn memfd() -> File {
@@ -36,11 +36,11 @@ fn another_structure_is_refused() {
     assert_eq!(same.pop_on(cpu), Ok(Some(1)));
     let longer = Stack::<usize, 800>::new_in(memory());
     assert_eq!(longer.err(), Some(Error::Layout));
-    assert_eq!(Counter::new_in(memory()).err(), Some(Error::Layout));
+    assert_eq!(PerCpu::<Word>::new_in(memory()).err(), Some(Error::Layout));
 }
 
 struct Shared {
-    counter: Counter,
+    counter: PerCpu<Word>,
     lock: PerCpuLock<[usize; 2]>,
     stack: Stack<usize, 64>,
     steal: StealStack<usize, 64>,
@@ -66,8 +66,8 @@ fn work(shared: &Shared, sums: &Sums, index: usize) {
         let remote = random.below(50) == 0;
 
         match remote {
-            true => shared.counter.add_on(cpu, n).unwrap(),
-            false => shared.counter.add(n),
+            true => shared.counter.add_on(cpu, |word| word, n).unwrap(),
+            false => shared.counter.add(|word| word, n),
         }
         put(4, n);
 
@@ -148,7 +148,7 @@ unsafe fn zeroes<T>() -> &'static mut T {
 fn two_processes_share() {
     assert_eq!(Backend::get(), Backend::CpuOpv);
     let shared = Shared {
-        counter: Counter::new_in(Memory::shared()).unwrap(),
+        counter: PerCpu::new_in(Memory::shared()).unwrap(),
         lock: PerCpuLock::new_in(Memory::shared()).unwrap(),
         stack: Stack::new_in(Memory::shared()).unwrap(),
         steal: StealStack::new_in(Memory::shared()).unwrap(),
@@ -208,7 +208,7 @@ fn two_processes_share() {
             shared.ring.consume_on(cpu, |n| sum += n);
             sum
         }),
-        shared.counter.sum(),
+        shared.counter.sum(|word| word),
         on_all(&mut |cpu| shared.lock.lock_on(cpu).unwrap()[0]),
         uses,
     ];

@@ -56,8 +56,8 @@ fn work(n: usize) {
     let cpu = cpus[n / 50 % cpus.len()];
 
     match remote {
-        true => all.counter.add_on(cpu, n).unwrap(),
-        false => all.counter.add(n),
+        true => all.counter.add_on(cpu, n as u64).unwrap(),
+        false => all.counter.add(n as u64),
     }
     all.added.fetch_add(n, Relaxed);
 
@@ -126,7 +126,7 @@ fn handlers_may_do_operations() {
 
     let all = &*ALL;
     println!("{} signals", all.handled.load(Relaxed));
-    assert_eq!(all.counter.sum(), all.added.load(Relaxed));
+    assert_eq!(all.counter.sum(), all.added.load(Relaxed) as u64);
     let [mut locked, mut nodes, mut stack, mut copies, mut ring] = [0; 5];
     for cpu in CPUS.get().unwrap().iter().copied() {
         locked += *all.lock.lock_on(cpu).unwrap();

@@ -30,14 +30,16 @@ fn counter_counts_each() {
         let mut sum = 0;
         for n in 0..operations() / threads() {
             match random.below(100) {
-                0 => counter.add_on(cpus[random.below(cpus.len())], n).unwrap(),
-                _ => counter.add(n),
+                0 => counter
+                    .add_on(cpus[random.below(cpus.len())], n as u64)
+                    .unwrap(),
+                _ => counter.add(n as u64),
             }
             sum = usize::wrapping_add(sum, n);
         }
         added.fetch_add(sum, Relaxed);
     });
-    assert_eq!(counter.sum(), added.into_inner());
+    assert_eq!(counter.sum(), added.into_inner() as u64);
 }
 
 #[test]

@@ -99,10 +99,10 @@ impl Work {
         };
         match there.map_or_else(
             || {
-                self.counter.add(n);
+                self.counter.add(n as u64);
                 Ok(())
             },
-            |cpu| self.counter.add_on(cpu, n),
+            |cpu| self.counter.add_on(cpu, n as u64),
         ) {
             Ok(()) => _ = self.counted.fetch_add(n, Relaxed),
             Err(error) => refuse(error),
@@ -151,7 +151,7 @@ impl Work {
         let Self {
             counter, inside, ..
         } = &self;
-        assert_eq!(counter.sum(), self.counted.load(Relaxed));
+        assert_eq!(counter.sum(), self.counted.load(Relaxed) as u64);
         let mut left = [0; 4];
         // By threads that are there, so that nothing that is not permitted is needed.
         for cpu in allowed() {
@@ -269,7 +269,7 @@ alone! {
                 stay_on(&[here, there]);
                 let result = counter.add_on(there, 1);
                 assert_eq!(result, if locked { Ok(()) } else { Err(Error::Os(libc::EPERM)) });
-                assert_eq!(counter.sum(), 1 + usize::from(locked));
+                assert_eq!(counter.sum(), 1 + u64::from(locked));
             }
         }
     }
@@ -285,7 +285,7 @@ alone! {
                     scope.spawn(|| (0..ROUNDS).for_each(|_| counter.increment()));
                 }
             });
-            assert_eq!(counter.sum(), 4 * ROUNDS);
+            assert_eq!(counter.sum(), 4 * ROUNDS as u64);
             for cpu in cpus {
                 counter.add_on(cpu, 1).unwrap();
             }
@@ -577,7 +577,7 @@ fn masks_change() {
         }
         done.store(true, Relaxed);
     });
-    assert_eq!(counter.sum(), added.into_inner());
+    assert_eq!(counter.sum(), added.into_inner() as u64);
 }
 
 /// Children of a process of many threads use what that made.
@@ -609,7 +609,7 @@ fn forks() {
             if child == 0 {
                 let before = counter.sum();
                 (0..10).for_each(|_| work());
-                let right = counter.sum() - before == 10 * (cpus.len() + 1);
+                let right = counter.sum() - before == 10 * (cpus.len() as u64 + 1);
                 // SAFETY: ends this process.
                 unsafe { libc::_exit(c_int::from(!right)) };
             }
@@ -710,7 +710,7 @@ fn overwritten() {
         }
         counter.increment();
     }
-    assert_eq!(counter.sum(), ROUNDS);
+    assert_eq!(counter.sum(), ROUNDS as u64);
     let after = slow_path_calls();
     let slow = |calls: cpu_opv::SlowPathCalls| calls.cpu_opv + calls.membarrier + calls.lock;
     assert!(slow(after) - slow(before) < ROUNDS / 10, "{after:?}");

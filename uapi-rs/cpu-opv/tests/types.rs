@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use cpu_opv::vector::{Addend, Outcome, Source, Target, Vector};
 use cpu_opv::{
-    Backend, CopyStack, Counter, Cpu, Error, List, Memory, Node, PerCpu, PerCpuLock,
+    Backend, CopyStack, Counter, Cpu, Error, Gauge, List, Memory, Node, PerCpu, PerCpuLock,
     PerCpuLockGuard, PushError, RawList, Reservation, Ring, SlowPathCalls, Stack, StealStack,
     Support, Taken, Word,
 };
@@ -51,6 +51,7 @@ fn what_can_be_sent_and_shared() {
         // Send, Sync
         Backend: true, true;
         Counter: true, true;
+        Gauge: true, true;
         Cpu: true, true;
         Error: true, true;
         Memory<'static>: true, true;
@@ -168,7 +169,7 @@ fn errors_are_errors_of_the_standard_library_too() {
     let error = io::Error::from(Error::Os(libc::EPERM));
     assert_eq!(error.raw_os_error(), Some(libc::EPERM));
 
-    let all = || -> io::Result<usize> {
+    let all = || -> io::Result<u64> {
         let counter = Counter::try_new()?;
         counter
             .add_on(Cpu::current(), 1)

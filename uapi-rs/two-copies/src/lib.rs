@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use cpu_opv::{Counter, Cpu, Stack};
 
-static COUNTER: LazyLock<Counter> = LazyLock::new(Counter::new);
+static COUNTER: Counter = Counter::new();
 static STACK: LazyLock<Stack<usize, 100>> = LazyLock::new(Stack::new);
 
 /// Counts and takes what was kept, on the thread's CPU and on the one with this number; how much was counted.
@@ -21,6 +21,6 @@ pub extern "C" fn work(cpu: usize) -> usize {
 
 /// How much was counted.
 #[unsafe(no_mangle)]
-pub extern "C" fn sum() -> usize {
+pub extern "C" fn sum() -> u64 {
     COUNTER.sum()
 }

@@ -13,7 +13,7 @@ use cpu_opv::{Counter, Cpu};
 
 struct Copy {
     work: extern "C" fn(usize) -> usize,
-    sum: extern "C" fn() -> usize,
+    sum: extern "C" fn() -> u64,
 }
 
 impl Copy {
@@ -28,7 +28,7 @@ impl Copy {
             assert!(!work.is_null() && !sum.is_null());
             Self {
                 work: transmute::<*mut libc::c_void, extern "C" fn(usize) -> usize>(work),
-                sum: transmute::<*mut libc::c_void, extern "C" fn() -> usize>(sum),
+                sum: transmute::<*mut libc::c_void, extern "C" fn() -> u64>(sum),
             }
         }
     }
@@ -75,7 +75,7 @@ fn use_them() {
     });
     assert_eq!(own.sum(), 80_000);
     for (copy, counted) in copies.iter().zip(worked) {
-        assert_eq!((copy.sum)(), counted);
+        assert_eq!((copy.sum)(), counted as u64);
     }
 }
 
