@@ -280,15 +280,17 @@ unsafe impl<L: Len> Slots for Words<'_, L> {
     }
 
     #[inline(always)]
-    fn slot(&self, cpu: usize) -> Option<(&Control, &[Word])> {
-        if cpu >= cpu::known_count() {
-            return None;
-        }
+    fn has(&self, cpu: usize) -> bool {
+        cpu < cpu::known_count()
+    }
+
+    #[inline(always)]
+    unsafe fn slot_unchecked(&self, cpu: usize) -> (&Control, &[Word]) {
         // SAFETY: there is a stripe for each CPU, and the block is not given back while it is borrowed.
         let words = unsafe { words_on(self.first, self.len.get(), cpu) };
         let control = words.as_ptr().map_addr(|address| address & !(STRIPE - 1));
         // SAFETY: the stripe begins with it, and stays mapped.
-        Some((unsafe { &*control.cast() }, words))
+        (unsafe { &*control.cast() }, words)
     }
 }
 

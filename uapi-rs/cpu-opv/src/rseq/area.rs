@@ -124,6 +124,7 @@ unsafe extern "C" {
 }
 
 /// The areas' offset, once `init` has run: before `Backend::get` returns, without which there is no structure.
+#[inline(always)]
 pub(crate) fn offset() -> isize {
     OFFSET.load(Relaxed)
 }
