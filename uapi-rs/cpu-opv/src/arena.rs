@@ -247,6 +247,12 @@ impl<L: Len> Block<L> {
     }
 }
 
+impl Block<usize> {
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
 impl<L: Len> Drop for Block<L> {
     fn drop(&mut self) {
         if let Some(first) = NonNull::new(*self.first.get_mut()) {

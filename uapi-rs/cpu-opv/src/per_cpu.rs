@@ -289,7 +289,7 @@ unsafe impl<T> Slots for PerCpu<T> {
 
 /// All of the data is the part.
 #[inline(always)]
-pub(crate) fn whole<T>(data: &T) -> &T {
+pub(crate) fn whole<T: ?Sized>(data: &T) -> &T {
     data
 }
 

@@ -11,8 +11,11 @@
 //! | [`compare2_store`](Way::compare2_store) | if `*v == expect` and `*v2 == expect2`: `*v = new` |
 //! | [`compare_store2`](Way::compare_store2) | if `*v == expect`: `*v2 = new2`, `*v = new` |
 //! | [`compare_copy_store`](Way::compare_copy_store) | if `*v == expect`: copy bytes, `*v = new` |
+//! | [`compare_fill_store`](Way::compare_fill_store) | if `*v == expect`: store some words, `*v = new` |
 //! | [`pop`](Way::pop) | if `*v != 0`: `*v = **v`, return the former `*v` |
 //! | [`take`](Way::take) | `*v = 0`, return the former `*v` |
+//! | [`copy_all`](Way::copy_all) | return all words of a block |
+//! | [`take_all`](Way::take_all) | the same, which are 0 then, and the first of them 2 more |
 //!
 //! | way | a primitive is | needs | fails with [`Stop::Again`] |
 //! |---|---|---|---|
@@ -23,6 +26,8 @@
 //!
 //! With `RELEASE`, who sees a store of a word through an acquire load sees all that this thread stored before: also
 //! the first of two, which others may see before the last one is made, or without it.
+//!
+//! The last two are no sequences: `Fast` leaves them to the others.
 //!
 //! What a structure does is an [`Operation`]: it is written once, on these primitives, and compiled for
 //! each way.
@@ -90,6 +95,14 @@ pub(crate) trait Way {
         new: usize,
     ) -> Attempt<()>;
 
+    /// It may store some of the words and then fail: `dst` is where nobody looks while `*v == expect`.
+    fn compare_fill_store<const RELEASE: bool>(
+        &self,
+        v: (&Word, usize),
+        fill: (&[Word], &[usize]),
+        new: usize,
+    ) -> Attempt<()>;
+
     /// 0 if `*v` is 0.
     ///
     /// # Safety
@@ -103,6 +116,19 @@ pub(crate) trait Way {
             self.compare_store::<false>(v, found, 0)?;
         }
         Ok(found)
+    }
+
+    /// Copies a block of words to `out`, which is as long.
+    fn copy_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()>;
+
+    /// Copies a block of words to `out`, which is as long, and makes them 0, but for the first. That is 1 more before
+    /// any is 0, and 2 more when all are: who reads them without an operation can tell.
+    fn take_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()>;
+
+    /// Makes it 2 more, and the others 0, where that stopped half-way, as it does in a child of `fork(2)` whose parent
+    /// was at it.
+    fn finish_take_all(&self, _block: &[Word]) -> Attempt<()> {
+        Err(Stop::Again)
     }
 }
 

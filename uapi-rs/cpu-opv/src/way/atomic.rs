@@ -74,6 +74,15 @@ impl Way for Atomic<'_> {
         self.locked(|plain| unsafe { plain.compare_copy_store::<RELEASE>(v, expect, copy, new) })
     }
 
+    fn compare_fill_store<const RELEASE: bool>(
+        &self,
+        v: (&Word, usize),
+        fill: (&[Word], &[usize]),
+        new: usize,
+    ) -> Attempt<()> {
+        self.locked(|plain| plain.compare_fill_store::<RELEASE>(v, fill, new))
+    }
+
     unsafe fn pop(&self, v: &Word) -> Attempt<usize> {
         self.locked(|_| {
             loop {
@@ -92,5 +101,17 @@ impl Way for Atomic<'_> {
 
     fn take(&self, v: &Word) -> Attempt<usize> {
         self.locked(|_| Ok(v.swap(0, AcqRel)))
+    }
+
+    fn copy_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        self.locked(|plain| plain.copy_all(block, out))
+    }
+
+    fn take_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        self.locked(|plain| plain.take_all(block, out))
+    }
+
+    fn finish_take_all(&self, block: &[Word]) -> Attempt<()> {
+        self.locked(|plain| plain.finish_take_all(block))
     }
 }

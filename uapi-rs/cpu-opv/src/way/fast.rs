@@ -82,6 +82,21 @@ impl Way for Fast {
     }
 
     #[inline(always)]
+    fn compare_fill_store<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (dst, src): (&[Word], &[usize]),
+        new: usize,
+    ) -> Attempt<()> {
+        debug_assert_eq!(dst.len(), src.len());
+        // As `Word::as_ptr`, for all of them.
+        let dst = dst.as_ptr().cast_mut().cast();
+        let copy = (dst, src.as_ptr().cast(), size_of_val(src));
+        // SAFETY: `new` was promised this; both are references, and of whole words, which are copied as such.
+        committed(unsafe { rseq::compare_copy_store::<RELEASE>(self.0, v, expect, copy, new) })
+    }
+
+    #[inline(always)]
     unsafe fn pop(&self, v: &Word) -> Attempt<usize> {
         // SAFETY: `new` was promised this, and the caller answers for what `v` points to.
         let (status, head) = unsafe { rseq::pop::<false>(self.0, v) };
@@ -91,5 +106,16 @@ impl Way for Fast {
             End::Differs => Ok(0),
             End::Aborted => Err(Stop::Again),
         }
+    }
+
+    // What reads or stores many words in one step has no sequence.
+    #[inline(always)]
+    fn copy_all(&self, _: &[Word], _: &mut [usize]) -> Attempt<()> {
+        Err(Stop::Again)
+    }
+
+    #[inline(always)]
+    fn take_all(&self, _: &[Word], _: &mut [usize]) -> Attempt<()> {
+        Err(Stop::Again)
     }
 }

@@ -3,6 +3,7 @@
 //! A primitive as a vector for `cpu_opv(2)`.
 
 use super::{Attempt, Copy, Stop, Way};
+use crate::arena::MAX_LEN;
 use crate::backend::{self, Backend};
 use crate::cpu::Cpu;
 use crate::error::Error;
@@ -31,6 +32,18 @@ fn store<'a, const RELEASE: bool>(vector: Vector<'a>, v: &'a Word, new: &'a usiz
     } else {
         vector.copy(v, new)
     }
+}
+
+/// Words as they are in memory.
+fn source(words: &[Word]) -> Source<'_> {
+    // SAFETY: whoever writes them does so as atomics.
+    unsafe { Source::from_raw(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// The same, to be written.
+fn target(words: &[Word]) -> Target<'_> {
+    // SAFETY: any bytes are a value, and whoever accesses them does so as atomics.
+    unsafe { Target::from_raw(words.as_ptr().cast_mut().cast(), size_of_val(words)) }
 }
 
 impl Way for Opv {
@@ -93,6 +106,16 @@ impl Way for Opv {
         self.run(store::<RELEASE>(vector, v, &new))
     }
 
+    fn compare_fill_store<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (dst, src): (&[Word], &[usize]),
+        new: usize,
+    ) -> Attempt<()> {
+        let vector = Vector::new().compare_eq(v, &expect).copy(target(dst), src);
+        self.run(store::<RELEASE>(vector, v, &new))
+    }
+
     unsafe fn pop(&self, v: &Word) -> Attempt<usize> {
         let head = v.get();
         if head == 0 {
@@ -104,5 +127,23 @@ impl Way for Opv {
         let link = unsafe { Source::from_raw(head as *const u8, size_of::<Word>()) };
         self.run(Vector::new().compare_eq(v, &head).copy(v, link.may_fault()))?;
         Ok(head)
+    }
+
+    fn copy_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        self.run(Vector::new().copy(out, source(block)))
+    }
+
+    fn take_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        static ZEROES: [usize; MAX_LEN] = [0; MAX_LEN];
+        let [version, words @ ..] = block else {
+            return Ok(());
+        };
+        // As the primitive says: who sees one of the zeroes sees that they were about to be stored.
+        let vector = Vector::new()
+            .copy(out, source(block))
+            .add(version, 1)
+            .copy_release(target(words), &ZEROES[..words.len()])
+            .add_release(version, 1);
+        self.run(vector)
     }
 }

@@ -2,7 +2,10 @@
 
 //! A primitive as plain code.
 
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::{
+    Ordering::{Relaxed, Release},
+    fence,
+};
 
 use super::{Attempt, Copy, Stop, Way};
 use crate::stopped::Stopped;
@@ -75,6 +78,20 @@ impl Way for Plain<'_> {
         Ok(())
     }
 
+    fn compare_fill_store<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (dst, src): (&[Word], &[usize]),
+        new: usize,
+    ) -> Attempt<()> {
+        check(v.get() == expect)?;
+        for (word, value) in dst.iter().zip(src) {
+            store::<false>(word, *value);
+        }
+        store::<RELEASE>(v, new);
+        Ok(())
+    }
+
     unsafe fn pop(&self, v: &Word) -> Attempt<usize> {
         let head = v.get();
         if head != 0 {
@@ -83,5 +100,33 @@ impl Way for Plain<'_> {
             store::<false>(v, link.get());
         }
         Ok(head)
+    }
+
+    fn copy_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        for (out, word) in out.iter_mut().zip(block) {
+            *out = word.get();
+        }
+        Ok(())
+    }
+
+    fn take_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        self.finish_take_all(block)?;
+        self.copy_all(block, out)?;
+        let [version, ..] = block else { return Ok(()) };
+        store::<false>(version, version.get().wrapping_add(1));
+        self.finish_take_all(block)
+    }
+
+    fn finish_take_all(&self, block: &[Word]) -> Attempt<()> {
+        let [version, words @ ..] = block else {
+            return Ok(());
+        };
+        if version.get() % 2 != 0 {
+            // Who sees one of the zeroes sees that they were about to be stored.
+            fence(Release);
+            words.iter().for_each(|word| store::<false>(word, 0));
+            store::<true>(version, version.get().wrapping_add(1));
+        }
+        Ok(())
     }
 }
