@@ -274,3 +274,65 @@ impl Operation<[Word]> for TakeAll<'_> {
         way.take_all(block, self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+
+    fn add(group: &Group, n: usize) {
+        group.change([0, 1], |[a, b]| (*a, *b) = (*a + n, *b + n));
+    }
+
+    fn total(read: impl Fn(Cpu) -> usize) -> usize {
+        Cpu::all().map(read).sum()
+    }
+
+    fn both(words: &[usize]) -> usize {
+        assert_eq!(words[0], words[1]);
+        words[0]
+    }
+
+    /// A change that something comes between, after it has looked and before it commits, looks again.
+    fn between(act: impl Fn(&Group)) -> usize {
+        let group = Group::new(2);
+        add(&group, 1);
+        let first = Cell::new(true);
+        // The first try is a sequence, and holds nothing.
+        group.change([0, 1], |[a, b]| {
+            if first.take() {
+                act(&group);
+            }
+            (*a, *b) = (*a + 10, *b + 10);
+        });
+        total(|cpu| group.read_on(cpu, both))
+    }
+
+    #[test]
+    fn what_comes_between_is_not_undone() {
+        assert_eq!(between(|group| add(group, 100)), 111);
+        // The same record is in effect again.
+        assert_eq!(between(|group| (0..2).for_each(|_| add(group, 100))), 211);
+        let taken = Cell::new(0);
+        let left = between(|group| {
+            let take = |cpu| group.take_on(cpu, both).unwrap_or(0);
+            taken.set(total(take));
+        });
+        assert_eq!((taken.get(), left), (1, 10));
+    }
+
+    #[test]
+    fn what_is_taken_is_gone() {
+        let group = Group::new(MAX_WORDS);
+        assert!(Cpu::all().all(|cpu| group.is_zero_on(cpu)));
+        for n in [1, 2, 3] {
+            add(&group, n);
+        }
+        assert!(!Cpu::all().all(|cpu| group.is_zero_on(cpu)));
+        assert_eq!(total(|cpu| group.take_on(cpu, both).unwrap_or(0)), 6);
+        assert!(Cpu::all().all(|cpu| group.is_zero_on(cpu)));
+        add(&group, 4);
+        assert_eq!(total(|cpu| group.read_on(cpu, both)), 4);
+    }
+}
