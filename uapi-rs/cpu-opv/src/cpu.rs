@@ -10,6 +10,7 @@
 use core::ffi::{CStr, c_int, c_ulong};
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::vec;
 
 use crate::rseq;
 use crate::sys::{self, keeping_errno};
@@ -40,6 +41,51 @@ impl Cpu {
     /// ever runs on them.
     pub fn all() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
         (0..count()).map(Self)
+    }
+
+    /// The CPUs that there are or can come to be: [all](Self::all) but for the holes in their numbers.
+    ///
+    /// All, where the system does not say.
+    pub fn possible() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
+        in_list(c"/sys/devices/system/cpu/possible").unwrap_or_else(Self::each)
+    }
+
+    /// The CPUs that are online, as of now.
+    ///
+    /// [All](Self::all), where the system does not say.
+    pub fn online() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
+        in_list(c"/sys/devices/system/cpu/online").unwrap_or_else(Self::each)
+    }
+
+    /// The online CPUs that the calling thread is allowed on, as of now; see `sched_setaffinity(2)`. What is done
+    /// [on](crate::PerCpu::add_on) these by their number does not fail with
+    /// [`Error::CpuNotAllowed`](crate::Error::CpuNotAllowed), unless that changes.
+    ///
+    /// [All](Self::all), where the system does not say.
+    ///
+    /// ```
+    /// use cpu_opv::{Counter, Cpu};
+    ///
+    /// let counter = Counter::new();
+    /// for cpu in Cpu::allowed() {
+    ///     counter.add_on(cpu, 1)?;
+    /// }
+    /// # Ok::<(), cpu_opv::Error>(())
+    /// ```
+    pub fn allowed() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
+        let mut affinity = Affinity::new();
+        match affinity.ask() {
+            Some(_) => Self::all()
+                .filter(|cpu| affinity.has(cpu.0))
+                .collect::<Vec<_>>()
+                .into_iter(),
+            None => Self::each(),
+        }
+    }
+
+    /// [All](Self::all), as the iterator that the others are.
+    fn each() -> vec::IntoIter<Self> {
+        Self::all().collect::<Vec<_>>().into_iter()
     }
 
     /// Its number.
@@ -173,6 +219,16 @@ impl Affinity {
             .find(|cpu| self.has(*cpu))
             .map_or(0, |cpu| cpu + 1)
     }
+}
+
+/// The CPUs in one of the kernel's lists. `None` if it cannot be read, or names none that there is: then it is that of
+/// another machine.
+fn in_list(path: &CStr) -> Option<vec::IntoIter<Cpu>> {
+    let mut cpus = Vec::new();
+    for_each_range(path, |first, last| {
+        cpus.extend((first..=last.min(count() - 1)).map(Cpu));
+    })?;
+    (!cpus.is_empty()).then(|| cpus.into_iter())
 }
 
 /// Gives each range of a list of the kernel's to `each`, its first and its last number: `0-3,8` has two.

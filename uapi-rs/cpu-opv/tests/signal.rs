@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{LazyLock, OnceLock};
 
 use common::{HANDLER, Random, allowed, on_all_threads, operations, threads};
-use cpu_opv::{CopyStack, Counter, Cpu, Memory, Node, PerCpuLock, RawList, Ring, StealStack};
+use cpu_opv::{
+    CopyStack, Counter, CounterSet, Cpu, Memory, Node, PerCpuLock, RawList, Ring, StealStack,
+};
 
 struct All {
     counter: Counter,
+    set: CounterSet,
     lock: PerCpuLock<usize>,
     list: RawList<usize>,
     stack: StealStack<usize, 64>,
@@ -30,6 +33,7 @@ struct All {
 
 static ALL: LazyLock<All> = LazyLock::new(|| All {
     counter: Counter::new(),
+    set: CounterSet::new(2),
     lock: PerCpuLock::new(|_| 0),
     list: RawList::new_in(Memory::private()).unwrap(),
     stack: StealStack::new(),
@@ -58,6 +62,11 @@ fn work(n: usize) {
     match remote {
         true => all.counter.add_on(cpu, n as u64).unwrap(),
         false => all.counter.add(n as u64),
+    }
+    let both = [(0, n as u64), (1, n as u64)];
+    match remote {
+        true => all.set.add_on(cpu, both).unwrap(),
+        false => all.set.add(both),
     }
     all.added.fetch_add(n, Relaxed);
 
@@ -127,6 +136,7 @@ fn handlers_may_do_operations() {
     let all = &*ALL;
     println!("{} signals", all.handled.load(Relaxed));
     assert_eq!(all.counter.sum(), all.added.load(Relaxed) as u64);
+    assert_eq!(all.set.snapshot(), [all.counter.sum(); 2]);
     let [mut locked, mut nodes, mut stack, mut copies, mut ring] = [0; 5];
     for cpu in CPUS.get().unwrap().iter().copied() {
         locked += *all.lock.lock_on(cpu).unwrap();

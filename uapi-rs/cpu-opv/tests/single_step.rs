@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::ptr::null_mut;
 
 use cpu_opv::{
-    Backend, CopyStack, Counter, Cpu, List, Node, PerCpuLock, Ring, SlowPathCalls, Stack,
-    StealStack, slow_path_calls,
+    Backend, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node, PerCpuLock, Ring,
+    SlowPathCalls, Stack, StealStack, slow_path_calls,
 };
 
 /// Many times more than an operation takes.
@@ -42,6 +42,8 @@ fn main() -> ExitCode {
 struct All {
     cpu: Cpu,
     counter: Counter,
+    set: CounterSet,
+    histogram: Histogram,
     lock: PerCpuLock<usize>,
     list: List<usize>,
     stack: Stack<usize, 4>,
@@ -57,6 +59,16 @@ const OPERATIONS: &[Operation] = &[
     ("Counter::add_on", |all| {
         all.counter.add_on(all.cpu, 1).unwrap()
     }),
+    ("CounterSet::add", |all| {
+        all.set.add([(0, 1), (1, 2), (2, 3)])
+    }),
+    ("CounterSet::add_on", |all| {
+        all.set.add_on(all.cpu, [(2, 1)]).unwrap()
+    }),
+    ("CounterSet::take_on", |all| {
+        assert_eq!(all.set.take_on(all.cpu).unwrap(), [1, 2, 4])
+    }),
+    ("Histogram::observe", |all| all.histogram.observe(0.5)),
     ("PerCpuLock::lock", |all| *all.lock.lock() += 1),
     ("List::pop, push", |all| {
         all.list.push(all.list.pop().unwrap())
@@ -85,6 +97,8 @@ fn child() {
     let all = All {
         cpu: Cpu::current(),
         counter: Counter::new(),
+        set: CounterSet::new(3),
+        histogram: Histogram::new([1.0]),
         lock: PerCpuLock::new(|_| 0),
         list: List::new(),
         stack: Stack::new(),

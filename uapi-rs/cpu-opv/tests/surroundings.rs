@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use common::{Random, allowed, stay_on};
 use cpu_opv::{
-    Backend, CopyStack, Counter, Cpu, Error, List, Node, PerCpu, PerCpuLock, PushError, Ring,
-    Stack, Word, slow_path_calls, support,
+    Backend, CopyStack, Counter, CounterSet, Cpu, Error, List, Node, PerCpu, PerCpuLock, PushError,
+    Ring, Stack, Word, slow_path_calls, support,
 };
 
 /// Longer than any of them takes where CPUs are emulated.
@@ -585,10 +585,19 @@ fn forks() {
     let counter = Counter::new();
     let stack = Stack::<usize, 1000>::new();
     let cpus = allowed();
-    let (counter, stack, cpus) = (&counter, &stack, &cpus[..]);
+    let set = CounterSet::new(3);
+    let (counter, stack, set, cpus) = (&counter, &stack, &set, &cpus[..]);
     let work = move || {
+        // Which takes memory that others had, and gives it back.
+        let new = Counter::new();
+        new.increment();
+        assert_eq!(new.sum(), 1);
+        set.add([(0, 1), (2, 1)]);
         for cpu in cpus {
             counter.add_on(*cpu, 1).unwrap();
+            set.add_on(*cpu, [(2, 1), (0, 1)]).unwrap();
+            let taken = set.take_on(*cpu).unwrap();
+            assert_eq!(taken[0], taken[2]);
             stack.push_on(*cpu, 1).unwrap();
             stack.pop_on(*cpu).unwrap().unwrap();
         }

@@ -139,7 +139,7 @@ fn what_is_added_together_is_found_together() {
 /// their sums do not.
 #[test]
 fn what_is_added_one_by_one_comes_apart() {
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_secs(300);
     let pair = [Counter::new(), Counter::new()];
     let (added, apart) = (AtomicU64::new(0), AtomicUsize::new(0));
     let mut taken = [0_u64; 2];

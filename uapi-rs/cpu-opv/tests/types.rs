@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 
 use cpu_opv::vector::{Addend, Outcome, Source, Target, Vector};
 use cpu_opv::{
-    Backend, CopyStack, Counter, Cpu, Error, Gauge, List, Memory, Node, PerCpu, PerCpuLock,
-    PerCpuLockGuard, PushError, RawList, Reservation, Ring, SlowPathCalls, Stack, StealStack,
-    Support, Taken, Word,
+    Backend, Buckets, CopyStack, Counter, CounterSet, Cpu, Error, Gauge, Histogram, List, Memory,
+    Node, PerCpu, PerCpuLock, PerCpuLockGuard, PushError, RawList, Reservation, Ring,
+    SlowPathCalls, Stack, StealStack, Support, Taken, Word,
 };
 
 /// `Is::<T>::SEND` is that of the first `impl` that applies: of a type that is `Send`, or else of the trait.
@@ -52,6 +52,9 @@ fn what_can_be_sent_and_shared() {
         Backend: true, true;
         Counter: true, true;
         Gauge: true, true;
+        CounterSet: true, true;
+        Histogram: true, true;
+        Buckets: true, true;
         Cpu: true, true;
         Error: true, true;
         Memory<'static>: true, true;
