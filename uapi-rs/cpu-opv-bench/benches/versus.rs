@@ -9,10 +9,12 @@
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 
-use cpu_opv::{Backend, CopyStack, Counter, Cpu, List, Node, PerCpuLock, Ring, Stack};
+use cpu_opv::{
+    Backend, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node, PerCpuLock, Ring, Stack,
+};
 #[cfg(target_arch = "x86_64")]
 use cpu_opv_bench::c;
 use cpu_opv_bench::{ByCpu, Padded, cpu_by_getcpu, cpu_by_rseq};
@@ -32,8 +34,8 @@ fn threads() -> [usize; 3] {
     [1, cpus, 4 * cpus]
 }
 
-/// A thousand increments, in a function of their own as those in C are: so its compiler, too, loads once for all of them
-/// where the counter lies.
+/// A thousand increments, in a function of their own as those in C are: so there, too, it is not
+/// known where the counter lies.
 #[inline(never)]
 fn increments(counter: &Counter) {
     (0..OPERATIONS).for_each(|_| counter.increment());
@@ -77,6 +79,11 @@ mod increment {
         bencher.bench(|| increments(&counter));
     }
 
+    #[divan::bench]
+    fn cpu_opv_static(bencher: Bencher) {
+        bencher.bench(static_increments);
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[divan::bench]
     fn c_with_rseq(bencher: Bencher) {
@@ -108,6 +115,7 @@ mod increment {
         });
     }
 
+    /// As the counters of most crates are.
     #[divan::bench]
     fn one_atomic(bencher: Bencher) {
         let count = AtomicUsize::new(0);
@@ -120,6 +128,99 @@ mod increment {
     fn mutex(bencher: Bencher) {
         let count = Mutex::new(0_usize);
         thousand(bencher, || *count.lock().unwrap() += 1);
+    }
+}
+
+/// A static, whose address and whose state the program finds out each time.
+#[inline(never)]
+fn static_increments() {
+    static COUNTER: Counter = Counter::new();
+    (0..OPERATIONS).for_each(|_| COUNTER.increment());
+}
+
+/// Adds to two counters so that nobody sees one without the other, or not.
+#[divan::bench_group(threads = threads(), sample_size = 200, sample_count = 100)]
+mod two_counters {
+    use super::*;
+
+    #[divan::bench]
+    fn cpu_opv_set(bencher: Bencher) {
+        let set = CounterSet::new(2);
+        thousand(bencher, || set.add([(0, 1), (1, 1500)]));
+    }
+
+    #[divan::bench]
+    fn cpu_opv_set_of_three(bencher: Bencher) {
+        let set = CounterSet::new(3);
+        thousand(bencher, || set.add([(0, 1), (1, 1500), (2, 1)]));
+    }
+
+    #[divan::bench]
+    fn cpu_opv_one_by_one(bencher: Bencher) {
+        let (requests, bytes) = (Counter::new(), Counter::new());
+        thousand(bencher, || {
+            requests.increment();
+            bytes.add(1500);
+        });
+    }
+
+    #[divan::bench]
+    fn sharded_mutexes_by_rseq(bencher: Bencher) {
+        let counts = ByCpu::new(|| Padded(Mutex::new([0_usize; 2])));
+        thousand(bencher, || {
+            let mut counts = counts[cpu_by_rseq()].0.lock().unwrap();
+            counts[0] += 1;
+            counts[1] += 1500;
+        });
+    }
+
+    #[divan::bench]
+    fn atomics_one_by_one(bencher: Bencher) {
+        let counts = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        thousand(bencher, || {
+            counts[0].fetch_add(1, Relaxed);
+            counts[1].fetch_add(1500, Relaxed);
+        });
+    }
+}
+
+/// Observes a value, in one of 12 ranges.
+#[divan::bench_group(threads = threads(), sample_size = 200, sample_count = 100)]
+mod observe {
+    use super::*;
+
+    const BOUNDS: [f64; 11] = [
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ];
+
+    #[divan::bench]
+    fn cpu_opv(bencher: Bencher) {
+        let histogram = Histogram::new(BOUNDS);
+        thousand(bencher, || histogram.observe(black_box(0.3)));
+    }
+
+    /// As most crates have it: the sum and the counts do not belong together.
+    #[divan::bench]
+    fn atomics(bencher: Bencher) {
+        let counts: [AtomicUsize; 12] = Default::default();
+        let sum = AtomicU64::new(0);
+        thousand(bencher, || {
+            let value = black_box(0.3);
+            counts[BOUNDS.partition_point(|bound| *bound < value)].fetch_add(1, Relaxed);
+            let add = |sum| Some((f64::from_bits(sum) + value).to_bits());
+            let _ = sum.fetch_update(Relaxed, Relaxed, add);
+        });
+    }
+
+    #[divan::bench]
+    fn mutex(bencher: Bencher) {
+        let counts = Mutex::new(([0_usize; 12], 0.0));
+        thousand(bencher, || {
+            let value = black_box(0.3);
+            let mut counts = counts.lock().unwrap();
+            counts.0[BOUNDS.partition_point(|bound| *bound < value)] += 1;
+            counts.1 += value;
+        });
     }
 }
 

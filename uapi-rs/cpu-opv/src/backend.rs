@@ -27,7 +27,7 @@ use crate::{detect, generation, rseq, stopped};
 pub enum Backend {
     /// `cpu_opv(2)`: the kernel does the operation, on the CPU.
     CpuOpv,
-    /// A lock for each CPU and structure. Who takes it stops the sequences on that CPU with a flag
+    /// A lock for each CPU and structure, or for many counters. Who takes it stops the sequences on that CPU with a flag
     /// that each of them checks, and with `membarrier(2)` (Linux 5.10 or later).
     Membarrier,
     /// No sequences at all, for want of rseq or of membarrier: atomic instructions for counters, for locks and rings,

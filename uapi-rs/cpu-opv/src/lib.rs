@@ -4,9 +4,10 @@
 //! without atomic instructions and without waiting for each other.
 //!
 //! ```
-//! let requests = cpu_opv::Counter::new();
-//! requests.increment(); // by any thread, for about a nanosecond
-//! assert_eq!(requests.sum(), 1);
+//! static REQUESTS: cpu_opv::Counter = cpu_opv::Counter::new();
+//!
+//! REQUESTS.increment(); // by any thread, for about a nanosecond
+//! assert_eq!(REQUESTS.sum(), 1);
 //! ```
 //!
 //! # Why
@@ -30,7 +31,9 @@
 //!
 //! | | for | an operation is |
 //! |---|---|---|
-//! | [`Counter`] | statistics: added to often, read now and then | an addition |
+//! | [`Counter`], [`Gauge`] | statistics: added to often, read now and then | an addition |
+//! | [`CounterSet`] | counters that belong together | an addition to up to three, to read all, to drain all |
+//! | [`Histogram`] | how often values were in which range, and their sum | an observation, to read all, to drain all |
 //! | [`PerCpu<T>`](PerCpu) | several counters side by side; what you build yourself | an addition, or a comparison and a store |
 //! | [`List`] | free lists of any length, of objects that have room for a link | a push, a pop |
 //! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
@@ -49,7 +52,7 @@
 //! # Memory ordering
 //!
 //! What is taken out happens after what was done before it was put in, as through any queue: of nodes, values and
-//! data you need not think about ordering. A lock orders as a mutex. A [`Counter`] and
+//! data you need not think about ordering. A lock orders as a mutex. Counters, gauges, histograms and
 //! [`PerCpu::add`] order nothing; [`PerCpu::compare_store`] releases, to be paired with [`Word::load`] with
 //! `Acquire`. Who looks at another CPU's data without an operation ([`StealStack::peek_on`], `len_on`) sees some
 //! moment of it, not the last one.
@@ -65,7 +68,8 @@
 //! first structure is made.
 //!
 //! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except
-//! that what is after an uncommitted [`Reservation`] waits for it. With the other backends, the slow path
+//! that what is after an uncommitted [`Reservation`] waits for it, and who makes or drops a counter waits for another
+//! that does. With the other backends, the slow path
 //! is a lock.
 //!
 //! # Backends
@@ -79,7 +83,7 @@
 //!   running there. The fast path is the same. What it does *not* give:
 //!   - **Other processes**: membarrier reaches one process only, so [`Memory::shared`] is refused.
 //!   - **Lock-freedom**: if a thread is preempted while it holds the lock, others wait for it, even those on the CPU that
-//!     the data belongs to.
+//!     the data belongs to. Counters that lie side by side share that lock.
 //! - [`Backend::Lock`]: atomic instructions, and a lock where they do not suffice, with no fast path. For kernels without
 //!   rseq or membarrier.
 //!
@@ -130,17 +134,24 @@
 //! |---|---|
 //! | operation on the current CPU | 10 to 30 instructions, no atomic ones, one or two cache lines, that are this CPU's |
 //! | operation on another CPU, or the first after several aborts | a system call that interrupts that CPU: microseconds |
-//! | memory | 128 bytes for each CPU that the machine can have, or more if the data is longer; in whole pages for each structure |
+//! | a [`Counter`] or [`Gauge`] | a word for each CPU that the machine can have, beside others; a mapping for each 8000 |
+//! | a [`CounterSet`] or [`Histogram`] | 14 words more for each CPU than there are counters or ranges |
+//! | the others | 128 bytes for each CPU, or more if the data is longer; a mapping, of whole pages, for each structure |
+//!
+//! Of what a CPU has, the pages that nothing was written to take no memory. What a counter had another counter gets when
+//! it was dropped; it does not go back to the system.
 //!
 //! [`slow_path_calls`] tells how often which slow path was taken.
 //!
 //! # Signal handlers
 //!
-//! A handler may do all operations on [`Counter`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`], [`CopyStack`] and
+//! A handler may do all operations on [`Counter`], [`Gauge`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`], [`CopyStack`] and
 //! [`Ring`] on values that need no drop, even if it interrupts one on the same data; with each backend, since the
 //! lock is held with signals blocked. `errno` stays as it is. The exceptions:
 //!
-//! - to make or drop a structure, and what allocates or frees: [`List`] with its boxes, for example;
+//! - to make or drop a structure, and what allocates or frees: [`List`] with its boxes, for example. Of
+//!   [`CounterSet`] and [`Histogram`], to add and to observe is fine, to read and to drain is not. The first addition to a
+//!   static may be a handler's;
 //! - [`PerCpuLock::lock`] and [`lock_on`](PerCpuLock::lock_on), since the interrupted thread may hold it;
 //!   [`try_lock`](PerCpuLock::try_lock) is fine;
 //! - the first operation of a thread that the libc has not registered with rseq, which may allocate: call
@@ -149,6 +160,7 @@
 //! # Where the promises come from
 //!
 //! `src/rseq.rs` has the sequences, `src/way.rs` the primitives, each as sequence, as vector and as plain code,
+//! `src/group.rs` how several words change in one step, `src/arena.rs` where counters lie,
 //! `src/stopped.rs` the argument for the fallback, of which `tests/stopped.rs` checks a model in all interleavings.
 //! The tests account for each item under load from all CPUs, from signal handlers, from a second process, for a CPU
 //! that is offline, and while each operation is single-stepped.

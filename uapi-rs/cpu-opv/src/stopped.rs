@@ -5,7 +5,7 @@
 //!
 //! # Protocol
 //!
-//! In front of each CPU's data are two words, `stopped` and `lock`. Each sequence checks `stopped` after
+//! In front of each CPU's data, or of a stripe of it (see `arena.rs`), are two words, `stopped` and `lock`. Each sequence checks `stopped` after
 //! its start, and aborts unless it is 0.
 //!
 //! ```text
