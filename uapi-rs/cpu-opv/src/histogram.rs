@@ -69,7 +69,10 @@ impl Histogram {
     /// What is not a number counts as above all bounds, and makes the sum not a number.
     #[inline]
     pub fn observe(&self, value: f64) {
-        let bucket = SUM_WORDS + self.bounds.partition_point(|bound| !(value <= *bound));
+        let bucket = SUM_WORDS
+            + self
+                .bounds
+                .partition_point(|bound| *bound < value || value.is_nan());
         if SUM_WORDS == 1 {
             self.words.change([0, bucket], |[sum, count]| {
                 *sum = (f64::from_bits(*sum as u64) + value).to_bits() as usize;
