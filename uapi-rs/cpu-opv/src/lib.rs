@@ -37,6 +37,7 @@
 //! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
 //! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
 //! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
+//! | [`TraceRing`] | traces: records of any length with their time, discarded or overwritten when it is full | a copy |
 //! | [`PerCpuLock<T>`](PerCpuLock) | all that takes more than one step | to lock, to unlock |
 //! | [`vector`] | the call itself, safe | up to four operations |
 //!
@@ -179,6 +180,7 @@ mod signals;
 mod stack;
 mod stopped;
 mod sys;
+mod trace_ring;
 mod value;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -186,6 +188,7 @@ struct Readme;
 #[cfg(doctest)]
 mod variance;
 pub mod vector;
+mod waiters;
 mod way;
 mod word;
 
@@ -201,6 +204,7 @@ pub use memory::Memory;
 pub use per_cpu::{PerCpu, Zeroed};
 pub use ring::{Reservation, Ring};
 pub use stack::{Stack, StealStack};
+pub use trace_ring::{Drain, LossMode, Record, TraceRing};
 pub use value::Value;
 pub use word::Word;
 
