@@ -117,11 +117,11 @@ fn push(ring: &TraceRing, random: &mut Random, cpus: &[Cpu], data: &[u8]) -> boo
 #[test]
 fn all_are_there_in_order() {
     let _alone = alone();
-    let ring = TraceRing::new(0, Discard);
+    let ring = TraceRing::new(64 << 10, Discard);
     let mut seen = Seen::new();
     let mut most = 0;
     let meanwhile = || {
-        most = (most + 1) % 100;
+        most = (most + 7) % 1000;
         if seen.drain(&ring, most) < most {
             thread::yield_now();
         }
@@ -258,6 +258,7 @@ fn nobody_waits_for_a_stopped_producer() {
             0
         );
     }
+    LazyLock::force(&RING);
     let cpu = allowed()[0];
     let (done, victim) = (AtomicBool::new(false), AtomicI32::new(0));
     let is_done = || done.load(Relaxed);
@@ -328,9 +329,10 @@ fn handlers_may_push() {
         }
     };
     on_all_threads_while("trace, handlers", &mut drain, |index| {
+        let (mut random, cpus) = (Random::new(index), allowed());
         let mut number = 0;
         while number < operations() / threads() || HANDLED.load(Relaxed) < 100 {
-            RING.push(&data(index, number % 1000)).unwrap();
+            assert!(push(&RING, &mut random, &cpus, &data(index, number % 1000)));
             number += 1;
         }
     });
