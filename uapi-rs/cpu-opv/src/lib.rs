@@ -35,6 +35,7 @@
 //! | [`List`] | free lists of any length, of objects that have room for a link | a push, a pop |
 //! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
 //! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
+//! | [`Pool`] | objects that are used again: handles give them back | to get one, to drop it |
 //! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
 //! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
 //! | [`TraceRing`] | traces: records of any length with their time, discarded or overwritten when it is full | a copy |
@@ -173,6 +174,7 @@ mod list;
 mod lock;
 mod memory;
 mod per_cpu;
+mod pool;
 mod ring;
 mod rseq;
 #[cfg_attr(miri, path = "signals/miri.rs")]
@@ -202,8 +204,9 @@ pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;
 pub use per_cpu::{PerCpu, Zeroed};
+pub use pool::{Pool, Pooled};
 pub use ring::{Reservation, Ring};
-pub use stack::{Stack, StealStack};
+pub use stack::{Batch, Stack, StealStack};
 pub use trace_ring::{Drain, LossMode, Record, TraceRing};
 pub use value::Value;
 pub use word::Word;
