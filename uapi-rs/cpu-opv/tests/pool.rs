@@ -70,13 +70,18 @@ fn halves_are_stolen_once() {
         AtomicUsize::new(0),
     );
     on_all_threads("halves", |index| {
+        let cpus = allowed();
         let mut random = Random::new(index);
         for n in 0..operations() / threads() {
+            let cpu = cpus[random.below(cpus.len())];
             if random.below(100) == 0 {
                 let mut batch: Batch<usize, 50> = Batch::new();
                 stack.steal_half(&mut batch);
                 halves.fetch_add((batch.len() > 1).into(), Relaxed);
                 taken.fetch_add(batch.sum(), Relaxed);
+            } else if random.below(20) == 0 {
+                // So that others have some, too.
+                put.fetch_add(stack.push_on(cpu, n).map_or(0, |()| n), Relaxed);
             } else if stack.push(n).is_ok() {
                 put.fetch_add(n, Relaxed);
             }
