@@ -2,7 +2,6 @@
 
 //! What is traced comes out, once, in order, and readable.
 
-use std::fmt;
 use std::thread;
 
 use cpu_opv_tracing::{Entry, Kind, LossMode, Reader, ring};
@@ -80,29 +79,6 @@ fn threads_at_once() {
         assert_ne!(reader.lost(), 0);
         assert_eq!(read + reader.lost(), 4 * EACH);
     }
-}
-
-/// It traces while it is formatted.
-struct Traces;
-
-impl fmt::Debug for Traces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        info!("inner");
-        f.write_str("outer")
-    }
-}
-
-#[test]
-fn what_traces_while_it_is_traced() {
-    let entries = entries(|| {
-        info!(value = ?Traces);
-    });
-    assert!(
-        entries
-            .iter()
-            .map(|entry| &*entry.fields)
-            .eq(["inner", "value=outer"])
-    );
 }
 
 #[test]

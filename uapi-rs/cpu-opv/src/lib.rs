@@ -138,10 +138,11 @@
 //!
 //! # Signal handlers
 //!
-//! A handler may do all operations on [`Counter`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`], [`CopyStack`] and
-//! [`Ring`] on values that need no drop, even if it interrupts one on the same data; with each backend, since the
+//! A handler may do all operations on [`Counter`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`], [`CopyStack`],
+//! [`TraceRing`] and [`Ring`] on values that need no drop, even if it interrupts one on the same data; with each backend, since the
 //! lock is held with signals blocked. `errno` stays as it is. The exceptions:
 //!
+//! - of a [`TraceRing`] it may push only, and it must not use a [`Pool`];
 //! - to make or drop a structure, and what allocates or frees: [`List`] with its boxes, for example;
 //! - [`PerCpuLock::lock`] and [`lock_on`](PerCpuLock::lock_on), since the interrupted thread may hold it;
 //!   [`try_lock`](PerCpuLock::try_lock) is fine;
