@@ -187,6 +187,7 @@ impl<T, const N: usize> Operation<Items<T, N>> for Push<'_, T> {
             dst,
             src,
             len: size_of::<T>(),
+            watched: false,
         };
         // SAFETY: while `len` is this, nobody accesses the item with that index.
         unsafe { way.compare_copy_store::<false>(&data.len, len, copy, len + 1) }?;
@@ -223,6 +224,7 @@ impl<T, const N: usize> Operation<Items<T, N>> for Pop<'_, T> {
             dst: self.item,
             src,
             len: size_of::<T>(),
+            watched: false,
         };
         // SAFETY: while `len` is this, nobody writes the item before that index; the copy is ours.
         unsafe { way.compare_copy_store::<false>(&data.len, len, copy, len - 1) }?;

@@ -4,15 +4,13 @@
 //!
 //! Unlike `std::sync::Mutex` it promises to be async-signal-safe.
 
-use core::ffi::c_int;
-use core::ptr;
 use core::sync::atomic::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 
 use crate::generation;
-use crate::sys::keeping_errno;
+use crate::sys;
 
 // What it holds: this, or twice the generation of who holds it, and 1 more if somebody may sleep until it is free.
 const FREE: u32 = 0;
@@ -48,27 +46,13 @@ impl FutexLock {
             core::hint::spin_loop();
         }
         while is_held(self.0.swap(mine | AWAITED, Acquire)) {
-            self.futex(libc::FUTEX_WAIT, mine | AWAITED);
+            sys::futex_wait(&self.0, mine | AWAITED, None);
         }
     }
 
     pub(crate) fn unlock(&self) {
         if self.0.swap(FREE, Release) & AWAITED != 0 {
-            self.futex(libc::FUTEX_WAKE, 1);
+            sys::futex_wake(&self.0, 1);
         }
-    }
-
-    fn futex(&self, operation: c_int, value: u32) {
-        // SAFETY: the word outlives the call, and there is no timeout. Whatever the result, the caller looks
-        // at the word again.
-        let _ = keeping_errno(|| unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.0.as_ptr(),
-                operation | libc::FUTEX_PRIVATE_FLAG,
-                value,
-                ptr::null::<libc::timespec>(),
-            )
-        });
     }
 }

@@ -38,8 +38,10 @@
 //! | [`List`] | free lists of any length, of objects that have room for a link | a push, a pop |
 //! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
 //! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
+//! | [`Pool`] | objects that are used again: handles give them back | to get one, to drop it |
 //! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
 //! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
+//! | [`TraceRing`] | traces: records of any length with their time, discarded or overwritten when it is full | a copy |
 //! | [`PerCpuLock<T>`](PerCpuLock) | all that takes more than one step | to lock, to unlock |
 //! | [`vector`] | the call itself, safe | up to four operations |
 //!
@@ -145,10 +147,11 @@
 //!
 //! # Signal handlers
 //!
-//! A handler may do all operations on [`Counter`], [`Gauge`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`], [`CopyStack`] and
-//! [`Ring`] on values that need no drop, even if it interrupts one on the same data; with each backend, since the
-//! lock is held with signals blocked. `errno` stays as it is. The exceptions:
+//! A handler may do all operations on [`Counter`], [`Gauge`], [`PerCpu`], [`RawList`], [`Stack`], [`StealStack`],
+//! [`CopyStack`], [`TraceRing`] and [`Ring`] on values that need no drop, even if it interrupts one on the same data; with
+//! each backend, since the lock is held with signals blocked. `errno` stays as it is. The exceptions:
 //!
+//! - of a [`TraceRing`] it may push only, and it must not use a [`Pool`];
 //! - to make or drop a structure, and what allocates or frees: [`List`] with its boxes, for example. Of
 //!   [`CounterSet`] and [`Histogram`], to add and to observe is fine, to read and to drain is not. The first addition to a
 //!   static may be a handler's;
@@ -188,6 +191,7 @@ mod list;
 mod lock;
 mod memory;
 mod per_cpu;
+mod pool;
 mod ring;
 mod rseq;
 #[cfg_attr(miri, path = "signals/miri.rs")]
@@ -196,6 +200,7 @@ mod slots;
 mod stack;
 mod stopped;
 mod sys;
+mod trace_ring;
 mod value;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -203,6 +208,7 @@ struct Readme;
 #[cfg(doctest)]
 mod variance;
 pub mod vector;
+mod waiters;
 mod way;
 mod word;
 
@@ -218,8 +224,10 @@ pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;
 pub use per_cpu::{PerCpu, Zeroed};
+pub use pool::{Pool, Pooled};
 pub use ring::{Reservation, Ring};
-pub use stack::{Stack, StealStack};
+pub use stack::{Batch, Stack, StealStack};
+pub use trace_ring::{Drain, LossMode, Record, TraceRing};
 pub use value::Value;
 pub use word::Word;
 

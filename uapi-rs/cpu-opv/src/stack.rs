@@ -2,7 +2,12 @@
 
 //! A stack of words for each CPU, of fixed size.
 
+mod batch;
+
+pub use batch::Batch;
+
 use core::cell::Cell;
+use core::convert::Infallible;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
@@ -131,6 +136,29 @@ macro_rules! stack {
                 self.0.pop_on(cpu)
             }
 
+            /// Moves up to `most` values from the stack of the current CPU to `batch`, the last ones, in one step.
+            ///
+            /// No more than there is room for in the batch, and than 4096 bytes of them at once.
+            pub fn take<const M: usize>(&self, batch: &mut Batch<V, M>, most: usize) {
+                let Ok(()) = batch.fill(most, |take| {
+                    Ok::<_, Infallible>(self.0.per_cpu.here(whole, take))
+                });
+            }
+
+            /// The same, from the stack of `cpu`.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::CpuNotAllowed`] if this thread is not.
+            pub fn take_on<const M: usize>(
+                &self,
+                cpu: Cpu,
+                batch: &mut Batch<V, M>,
+                most: usize,
+            ) -> Result<(), Error> {
+                batch.fill(most, |take| self.0.per_cpu.on(cpu, whole, take))
+            }
+
             /// How many values the stack of `cpu` has just now.
             pub fn len_on(&self, cpu: Cpu) -> usize {
                 self.0.per_cpu.get_on(cpu).len.load(Relaxed)
@@ -168,18 +196,69 @@ macro_rules! stack {
 stack!(Stack, 4);
 stack!(StealStack, 5);
 
+impl<V: Value, const N: usize> Stack<V, N> {
+    /// Moves values from `batch` to the stack of the current CPU, the last ones, in one step; returns how many.
+    ///
+    /// As many as there is room for, and 4096 bytes of them at most.
+    pub fn push_all<const M: usize>(&self, batch: &mut Batch<V, M>) -> usize {
+        let Ok(pushed) = batch.empty(|push| Ok::<_, Infallible>(self.0.per_cpu.here(whole, push)));
+        pushed
+    }
+
+    /// The same, to the stack of `cpu`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CpuNotAllowed`] if this thread is not. Nothing was moved then.
+    pub fn push_all_on<const M: usize>(
+        &self,
+        cpu: Cpu,
+        batch: &mut Batch<V, M>,
+    ) -> Result<usize, Error> {
+        batch.empty(|push| self.0.per_cpu.on(cpu, whole, push))
+    }
+}
+
 impl<V: Value, const N: usize> StealStack<V, N> {
     /// Takes the last value off the stack of some other CPU: one that has some, and that this thread is allowed on.
     ///
     /// `None` if none was found.
     pub fn steal(&self) -> Option<V> {
+        self.others()
+            .find_map(|cpu| self.pop_on(cpu).ok().flatten())
+    }
+
+    /// Moves half of the values, rounded up, from the stack of some other CPU to `batch`, in one step. They are the last
+    /// ones of a CPU that has some, and that this thread is allowed on.
+    ///
+    /// None if none was found. No more than there is room for in the batch, and than 4096 bytes of them at once.
+    ///
+    /// ```
+    /// use cpu_opv::{Batch, StealStack};
+    ///
+    /// let jobs: StealStack<usize, 256> = StealStack::new();
+    /// let mut mine = Batch::<_, 128>::new();
+    /// jobs.steal_half(&mut mine);
+    /// for job in mine {
+    ///     println!("{job}");
+    /// }
+    /// ```
+    pub fn steal_half<const M: usize>(&self, batch: &mut Batch<V, M>) {
+        let before = batch.len();
+        let stolen = |cpu| {
+            let half = self.len_on(cpu).div_ceil(2);
+            let _ = self.take_on(cpu, batch, half);
+            batch.len() != before
+        };
+        self.others().any(stolen);
+    }
+
+    /// The other CPUs that have any, from this one on.
+    fn others(&self) -> impl Iterator<Item = Cpu> {
         let here = Cpu::current();
         let after = Cpu::all().skip(here.number() + 1);
         let before = Cpu::all().take(here.number());
-        after
-            .chain(before)
-            .filter(|cpu| self.len_on(*cpu) != 0)
-            .find_map(|cpu| self.pop_on(cpu).ok().flatten())
+        after.chain(before).filter(|cpu| self.len_on(*cpu) != 0)
     }
 
     /// The last value of the stack of `cpu`, which somebody may take just now, or one that is about to be put there.

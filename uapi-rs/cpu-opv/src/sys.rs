@@ -3,6 +3,9 @@
 //! System calls that leave `errno` as it was, so that signal handlers may make them.
 
 use core::ffi::{CStr, c_int, c_long};
+use core::ptr;
+use core::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 /// What `errno` was after a call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,44 @@ pub(crate) fn keeping_errno(call: impl FnOnce() -> c_long) -> Result<c_long, Err
 pub(crate) fn membarrier(command: c_int, flags: c_int, cpu: c_int) -> Result<c_long, Errno> {
     // SAFETY: takes no memory.
     keeping_errno(|| unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) })
+}
+
+/// Sleeps while the word is `value`, until it is woken, a signal arrives, or the time is up: the caller looks again.
+pub(crate) fn futex_wait(word: &AtomicU32, value: u32, timeout: Option<Duration>) {
+    // What the kernel takes here is of the size of its words, whatever the libc's type is.
+    let timeout = timeout.map(|timeout| {
+        let seconds = c_long::try_from(timeout.as_secs()).unwrap_or(c_long::MAX);
+        [seconds, timeout.subsec_nanos() as c_long]
+    });
+    let timeout = timeout
+        .as_ref()
+        .map_or(ptr::null(), |timeout| &raw const *timeout);
+    // SAFETY: the word and the time outlive the call.
+    let _ = keeping_errno(|| unsafe {
+        let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+        libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, timeout)
+    });
+}
+
+/// Wakes up to `threads` that sleep so.
+pub(crate) fn futex_wake(word: &AtomicU32, threads: u32) {
+    // SAFETY: takes no memory but the address of the word.
+    let _ = keeping_errno(|| unsafe {
+        let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+        libc::syscall(libc::SYS_futex, word.as_ptr(), operation, threads)
+    });
+}
+
+/// Nanoseconds by `CLOCK_MONOTONIC`.
+#[inline]
+pub(crate) fn monotonic_time() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: there is room for it. That clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Gives each byte of a file to `each`, which may return `None` to give up; `None` then, or if it cannot be read.

@@ -138,6 +138,9 @@ pub(crate) struct Copy {
     pub(crate) dst: *mut u8,
     pub(crate) src: *const u8,
     pub(crate) len: usize,
+    /// Whether others may look at the destination meanwhile, by atomic loads of words: then all are words, and have a
+    /// value.
+    pub(crate) watched: bool,
 }
 
 /// Something to be done to the data of a CPU: of any, until it is done.

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::ptr::null_mut;
 
 use cpu_opv::{
-    Backend, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node, PerCpuLock, Ring,
-    SlowPathCalls, Stack, StealStack, slow_path_calls,
+    Backend, Batch, CopyStack, Counter, CounterSet, Cpu, Histogram, List, LossMode, Node,
+    PerCpuLock, Ring, SlowPathCalls, Stack, StealStack, TraceRing, slow_path_calls,
 };
 
 /// Many times more than an operation takes.
@@ -50,6 +50,7 @@ struct All {
     steal: StealStack<usize, 4>,
     copies: CopyStack<[u8; 100], 4>,
     ring: Ring<usize, 2, 2>,
+    trace: TraceRing,
 }
 
 type Operation = (&'static str, fn(&All));
@@ -83,6 +84,14 @@ const OPERATIONS: &[Operation] = &[
     ("CopyStack::pop", |all| {
         assert_eq!(all.copies.pop(), Some([1; 100]))
     }),
+    ("Stack::push_all, take", |all| {
+        let mut batch: Batch<usize, 2> = Batch::new();
+        batch.push(1).unwrap();
+        assert_eq!(all.stack.push_all(&mut batch), 1);
+        all.stack.take(&mut batch, 2);
+        assert_eq!(batch.next(), Some(1));
+    }),
+    ("TraceRing::push", |all| all.trace.push(&[1; 100]).unwrap()),
     ("Ring::push", |all| all.ring.push(1).unwrap()),
     // It has an atomic exchange. Where that takes several instructions, debuggers step over them as one; this does not.
     #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "s390x"))]
@@ -105,6 +114,7 @@ fn child() {
         steal: StealStack::new(),
         copies: CopyStack::new(),
         ring: Ring::new(),
+        trace: TraceRing::new(0, LossMode::Overwrite),
     };
     all.list.push(Box::new(Node::new(0)));
     for &(name, operation) in OPERATIONS {

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 
 use cpu_opv::vector::{Addend, Outcome, Source, Target, Vector};
 use cpu_opv::{
-    Backend, Buckets, CopyStack, Counter, CounterSet, Cpu, Error, Gauge, Histogram, List, Memory,
-    Node, PerCpu, PerCpuLock, PerCpuLockGuard, PushError, RawList, Reservation, Ring,
-    SlowPathCalls, Stack, StealStack, Support, Taken, Word,
+    Backend, Batch, Buckets, CopyStack, Counter, CounterSet, Cpu, Drain, Error, Gauge, Histogram,
+    List, Memory, Node, PerCpu, PerCpuLock, PerCpuLockGuard, Pool, Pooled, PushError, RawList,
+    Record, Reservation, Ring, SlowPathCalls, Stack, StealStack, Support, Taken, TraceRing, Word,
 };
 
 /// `Is::<T>::SEND` is that of the first `impl` that applies: of a type that is `Send`, or else of the trait.
@@ -98,6 +98,16 @@ fn what_can_be_sent_and_shared() {
         StealStack<Arc<Cell<u8>>, 1>: false, false;
         CopyStack<u8, 1>: true, true;
         CopyStack<*const u8, 1>: false, false;
+        Batch<usize, 1>: true, true;
+        Batch<Box<Cell<u8>>, 1>: true, false;
+        Batch<Box<Rc<u8>>, 1>: false, false;
+        Pool<u8>: true, true;
+        Pool<Cell<u8>>: true, true;
+        Pooled<'static, u8>: true, true;
+        Pooled<'static, Cell<u8>>: true, false;
+        TraceRing: true, true;
+        Drain<'static>: true, true;
+        Record: true, true;
         Ring<u8, 1, 1>: true, true;
         Ring<Cell<u8>, 1, 1>: true, true;
         Ring<Rc<u8>, 1, 1>: false, false;

@@ -24,6 +24,17 @@ fn check(same: bool) -> Attempt<()> {
     if same { Ok(()) } else { Err(Stop::Again) }
 }
 
+/// # Safety
+///
+/// The words can be read, and written as atomic ones.
+unsafe fn copy_words(Copy { dst, src, len, .. }: Copy) {
+    let (dst, src) = (dst.cast::<Word>(), src.cast::<usize>());
+    for index in 0..len / size_of::<Word>() {
+        // SAFETY: the caller's.
+        unsafe { (*dst.add(index)).store(src.add(index).read(), Relaxed) };
+    }
+}
+
 impl Way for Plain<'_> {
     fn add<const RELEASE: bool>(&self, v: &Word, n: usize) -> Attempt<()> {
         store::<RELEASE>(v, v.get().wrapping_add(n));
@@ -73,7 +84,12 @@ impl Way for Plain<'_> {
     ) -> Attempt<()> {
         check(v.get() == expect)?;
         // SAFETY: the caller answers for the bytes.
-        unsafe { copy.dst.copy_from_nonoverlapping(copy.src, copy.len) };
+        unsafe {
+            match copy.watched {
+                true => copy_words(copy),
+                false => copy.dst.copy_from_nonoverlapping(copy.src, copy.len),
+            }
+        }
         store::<RELEASE>(v, new);
         Ok(())
     }

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A layer for [`tracing_subscriber`] that keeps spans and events in a ring buffer for each CPU: a
+//! [`TraceRing`](cpu_opv::TraceRing).
+//!
+//! ```
+//! use cpu_opv_tracing::{Kind, LossMode, ring};
+//! use tracing_subscriber::layer::SubscriberExt;
+//!
+//! let (layer, mut reader) = ring(64 << 10, LossMode::Discard);
+//! let subscriber = tracing_subscriber::registry().with(layer);
+//!
+//! tracing::subscriber::with_default(subscriber, || {
+//!     tracing::info!(bytes = 512, "received");
+//! });
+//!
+//! let entry = reader.drain().next().unwrap();
+//! assert_eq!(entry.kind, Kind::Event);
+//! assert_eq!(entry.fields, "received bytes=512");
+//! ```
+//!
+//! # Which mode
+//!
+//! With [`LossMode::Discard`] a thread drains the rings all the time, as into a file; what comes while a ring is full is
+//! [counted](Reader::lost). With [`LossMode::Overwrite`] nobody needs to: the rings are a flight recorder, to be read
+//! when something has gone wrong. What was overwritten before it was read is counted [too](Entry::missed).
+//!
+//! # Costs
+//!
+//! Fields are formatted as text by the thread that traces, into memory of its own; then that is copied to the ring of
+//! its CPU. What is known when the program is compiled, such as names and levels, is not copied. An entry has up to 4000
+//! bytes; the text of longer ones is cut.
+//!
+//! # Limits
+//!
+//! A thread that loses its CPU at the wrong moment puts its entry there a little later, so that it may come after others
+//! that are younger; those of one CPU are always in order. Threads must not trace from handlers of signals: formatting
+//! allocates.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cpu_opv::{Cpu, Record, TraceRing};
+pub use cpu_opv::{Error, LossMode};
+use tracing_core::field::{Field, Visit};
+use tracing_core::span::{Attributes, Id};
+use tracing_core::{Event, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+mod entry;
+
+use entry::with_buffer;
+pub use entry::{Entry, Kind};
+
+/// A layer that traces into rings of `capacity` bytes for each CPU, and what reads them.
+///
+/// # Panics
+///
+/// If the system has no memory left, or `capacity` is more than 2 GiB.
+pub fn ring(capacity: usize, mode: LossMode) -> (RingLayer, Reader) {
+    try_ring(capacity, mode).expect("memory for each CPU")
+}
+
+/// The same; an error as of [`TraceRing::try_new`].
+pub fn try_ring(capacity: usize, mode: LossMode) -> Result<(RingLayer, Reader), Error> {
+    let ring = Arc::new(TraceRing::try_new(capacity, mode)?);
+    let layer = RingLayer { ring: ring.clone() };
+    Ok((layer, Reader { ring }))
+}
+
+/// The layer. See [`ring`].
+#[derive(Debug)]
+pub struct RingLayer {
+    // Nobody else has it: all records in it are of `Entry::encode`.
+    ring: Arc<TraceRing>,
+}
+
+impl RingLayer {
+    fn put(
+        &self,
+        kind: Kind,
+        metadata: &'static Metadata<'static>,
+        span: Option<&Id>,
+        fields: impl FnOnce(&mut Fields<'_>),
+    ) {
+        let span = span.map_or(0, Id::into_u64);
+        with_buffer(|buffer| {
+            Entry::encode(buffer, kind, metadata, span);
+            fields(&mut Fields(buffer));
+            entry::cut(buffer);
+            // If it is full, the ring has counted it.
+            let _ = self.ring.push(buffer.as_bytes());
+        });
+    }
+
+    fn put_of_span<S>(&self, kind: Kind, id: &Id, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        if let Some(metadata) = context.metadata(id) {
+            self.put(kind, metadata, Some(id), |_| {});
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RingLayer {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let span = context.event_span(event).map(|span| span.id());
+        self.put(Kind::Event, event.metadata(), span.as_ref(), |fields| {
+            event.record(fields);
+        });
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _context: Context<'_, S>) {
+        self.put(Kind::New, attributes.metadata(), Some(id), |fields| {
+            attributes.record(fields);
+        });
+    }
+
+    fn on_record(&self, id: &Id, values: &tracing_core::span::Record<'_>, context: Context<'_, S>) {
+        if let Some(metadata) = context.metadata(id) {
+            self.put(Kind::Record, metadata, Some(id), |fields| {
+                values.record(fields);
+            });
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        self.put_of_span(Kind::Enter, id, &context);
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        self.put_of_span(Kind::Exit, id, &context);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        self.put_of_span(Kind::Close, &id, &context);
+    }
+}
+
+/// Writes fields as `fmt` does: the message, then `name=value`.
+struct Fields<'a>(&'a mut entry::Buffer);
+
+impl Fields<'_> {
+    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let space = if self.0.has_text() { " " } else { "" };
+        // It takes all.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{space}{value}"),
+            name => write!(self.0, "{space}{name}={value}"),
+        };
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.write(field, format_args!("{value:?}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.write(field, format_args!("{value}"));
+    }
+}
+
+/// What takes the entries out. See [`ring`].
+#[derive(Debug)]
+pub struct Reader {
+    ring: Arc<TraceRing>,
+}
+
+impl Reader {
+    /// Takes out the entries that are there, of all CPUs, in the order of their times. Those that come meanwhile are left
+    /// for the next time.
+    pub fn drain(&mut self) -> impl Iterator<Item = Entry> {
+        self.ring.drain().map(|record: Record| {
+            // SAFETY: the ring is filled by `RingLayer::put` alone.
+            unsafe { Entry::decode(record) }
+        })
+    }
+
+    /// Waits until a CPU has so many bytes to be read, or any if it is 0, or until the time is up; returns which.
+    ///
+    /// See [`TraceRing::wait`].
+    pub fn wait(&self, watermark: usize, timeout: Option<Duration>) -> bool {
+        self.ring.wait(watermark, timeout)
+    }
+
+    /// How many entries were lost until now: see [`TraceRing::lost_on`].
+    pub fn lost(&self) -> usize {
+        Cpu::all().map(|cpu| self.ring.lost_on(cpu)).sum()
+    }
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

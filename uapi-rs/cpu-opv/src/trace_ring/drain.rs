@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The consumer of a [`TraceRing`].
+
+use core::cmp::Reverse;
+use core::fmt;
+use core::sync::atomic::{
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use super::{HEADER, LossMode, Records, TIME, TraceRing, WORD};
+use crate::cpu::Cpu;
+
+/// A record that was taken out of a [`TraceRing`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Record {
+    /// The CPU on whose ring it was.
+    pub cpu: Cpu,
+    /// When it was put there, by `CLOCK_MONOTONIC`, see `clock_gettime(2)`.
+    pub time: Duration,
+    /// How many records of that CPU, just before this one, were overwritten before they were consumed.
+    pub missed: usize,
+    /// What was put there.
+    pub data: Vec<u8>,
+}
+
+/// An iterator that takes records out of a [`TraceRing`], in the order of their times.
+///
+/// Each is taken out when it is returned: [`take`](Iterator::take) leaves the others there. While it lives, who else
+/// drains the same ring waits, and would wait for ever in the same thread. It may end before all that were there when
+/// it began, if they are overwritten faster.
+pub struct Drain<'a> {
+    ring: &'a TraceRing,
+    /// The time of the next record of each CPU that has any left.
+    next: BinaryHeap<Reverse<(u64, Cpu)>>,
+    /// Where those end that were there when it began, by CPU.
+    ends: Vec<usize>,
+}
+
+/// Where a record is, and what its header says.
+struct Found {
+    position: usize,
+    number: usize,
+    time: u64,
+    len: usize,
+    after: usize,
+}
+
+impl<'a> Drain<'a> {
+    pub(super) fn new(ring: &'a TraceRing, cpus: impl IntoIterator<Item = Cpu>) -> Self {
+        ring.consumer.0.lock();
+        let ends = ring.per_cpu.iter().map(|(_, records)| {
+            // Acquire: pairs with the commits.
+            records.head.load(Acquire)
+        });
+        let mut drain = Self {
+            ring,
+            next: BinaryHeap::new(),
+            ends: ends.collect(),
+        };
+        cpus.into_iter().for_each(|cpu| drain.look_at(cpu));
+        drain
+    }
+
+    /// Puts the next record of this CPU in its place among the others.
+    fn look_at(&mut self, cpu: Cpu) {
+        if let Some(found) = self.locate(cpu) {
+            self.next.push(Reverse((found.time, cpu)));
+        }
+    }
+
+    /// The oldest record of this CPU that is left.
+    fn locate(&self, cpu: Cpu) -> Option<Found> {
+        let records = self.ring.per_cpu.get_on(cpu);
+        let end = self.ends[cpu.number()];
+        let mut position = records.consumer.0.consumed.load(Relaxed);
+        loop {
+            if self.is_gone(records, position) {
+                position = records.oldest.load(Acquire);
+            }
+            // It may be past the end.
+            let left = end.wrapping_sub(position);
+            if left == 0 || left > records.words.len() {
+                return None;
+            }
+            let (after, len) = records.after(position);
+            let word = |index| records.word(position.wrapping_add(index)).load(Relaxed);
+            let mut time = word(2) as u64;
+            if TIME == 2 {
+                time |= (word(3) as u64) << 32;
+            }
+            let number = word(0);
+            if self.is_gone(records, position) {
+                continue;
+            }
+            match len {
+                None => position = after,
+                Some(len) => {
+                    return Some(Found {
+                        position,
+                        number,
+                        time,
+                        len,
+                        after,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether what was read there may have been overwritten: see the module's text, L.
+    fn is_gone(&self, records: &Records, position: usize) -> bool {
+        fence(Acquire);
+        let overwritten = || records.oldest.load(Relaxed).wrapping_sub(position) as isize > 0;
+        self.ring.mode == LossMode::Overwrite && overwritten()
+    }
+
+    /// Takes this record out, unless it is overwritten meanwhile.
+    fn take_out(&self, cpu: Cpu, found: &Found) -> Option<Record> {
+        let records = self.ring.per_cpu.get_on(cpu);
+        let mut data = Vec::with_capacity(found.len.next_multiple_of(WORD));
+        for index in 0..found.len.div_ceil(WORD) {
+            let word = records.word(found.position.wrapping_add(HEADER + index));
+            data.extend_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        if self.is_gone(records, found.position) {
+            return None;
+        }
+        data.truncate(found.len);
+
+        // Only who has the lock changes these.
+        let consumer = &records.consumer.0;
+        let missed = found.number.wrapping_sub(consumer.number.load(Relaxed));
+        let all_missed = consumer.missed.load(Relaxed).wrapping_add(missed);
+        consumer.missed.store(all_missed, Relaxed);
+        consumer.number.store(found.number.wrapping_add(1), Relaxed);
+        // The producer that gets the room next sees that this is done with it.
+        consumer.consumed.store(found.after, Release);
+        Some(Record {
+            cpu,
+            time: Duration::from_nanos(found.time),
+            missed,
+            data,
+        })
+    }
+}
+
+impl Iterator for Drain<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        loop {
+            let Reverse((time, cpu)) = self.next.pop()?;
+            // If the one that was found before is overwritten, a later one is, which may not be the next of all.
+            let record = self
+                .locate(cpu)
+                .filter(|found| found.time == time)
+                .and_then(|found| self.take_out(cpu, &found));
+            self.look_at(cpu);
+            if record.is_some() {
+                return record;
+            }
+        }
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        self.ring.consumer.0.unlock();
+    }
+}
+
+impl fmt::Debug for Drain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").finish_non_exhaustive()
+    }
+}
