@@ -35,6 +35,7 @@
 //! | [`List`] | free lists of any length, of objects that have room for a link | a push, a pop |
 //! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
 //! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
+//! | [`RawStacks`] | allocators: addresses, by classes, where an operation may fail but not wait | a push, a pop, taking several |
 //! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
 //! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
 //! | [`PerCpuLock<T>`](PerCpuLock) | all that takes more than one step | to lock, to unlock |
@@ -172,6 +173,7 @@ mod list;
 mod lock;
 mod memory;
 mod per_cpu;
+mod raw_stacks;
 mod ring;
 mod rseq;
 #[cfg_attr(miri, path = "signals/miri.rs")]
@@ -199,6 +201,7 @@ pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;
 pub use per_cpu::{PerCpu, Zeroed};
+pub use raw_stacks::RawStacks;
 pub use ring::{Reservation, Ring};
 pub use stack::{Stack, StealStack};
 pub use value::Value;

@@ -297,6 +297,40 @@ impl<T> PerCpu<T> {
         }
     }
 
+    /// The same, for who has another way if this one fails: it does not panic, and by sequences it does not wait.
+    #[inline(always)]
+    pub(crate) fn try_here<D, O: Operation<D>>(
+        &self,
+        part: impl Fn(&T) -> &D,
+        mut operation: O,
+    ) -> Option<O::Output> {
+        match self.try_fast(rseq::cpu_start(self.area_offset), &part, &mut operation) {
+            Ok(output) => Some(output),
+            Err(_) => self.try_here_again(part, operation),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_here_again<D, O: Operation<D>>(
+        &self,
+        part: impl Fn(&T) -> &D,
+        mut operation: O,
+    ) -> Option<O::Output> {
+        if Backend::get() == Backend::Lock {
+            let cpu = Cpu::current();
+            let slot = self.slot(cpu);
+            return slow(&slot.control, part(&slot.data), cpu, &mut operation).ok();
+        }
+        if !rseq::register_thread() {
+            return None;
+        }
+        (0..ATTEMPTS).find_map(|_| {
+            let start = rseq::cpu_start(self.area_offset);
+            self.try_fast(start, &part, &mut operation).ok()
+        })
+    }
+
     #[cold]
     #[inline(never)]
     fn here_slow<D, O: Operation<D>>(
