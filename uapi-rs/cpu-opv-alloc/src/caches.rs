@@ -6,7 +6,7 @@
 //!           pop                take a chain
 //! caller  <------   CPU's    <--------------   depot of   <--- (a block at a time) --- backing allocator
 //!         ------>   stack    -------------->   the class  ------ (when it is full) -->
-//!           push               half of it
+//!           push               some of it
 //! ```
 //!
 //! Blocks get into a cache only by being freed: on a miss, one is had from the backing allocator, not a batch.
@@ -16,9 +16,12 @@ use core::ptr::with_exposed_provenance_mut;
 
 use cpu_opv::{Cpu, Error, RawStacks};
 
-use crate::class::{CLASSES, Class, LIMITS, MOST, ROOM};
+use crate::class::{BATCH, CLASSES, Class, LIMITS, ROOM};
 use crate::depot::{Chain, Depot, PLACES};
 use crate::trim::Rounds;
+
+/// How many blocks are taken off another CPU's stack at once: as many as a system call can.
+const AT_ONCE: usize = 512;
 
 /// # Invariants
 ///
@@ -79,7 +82,7 @@ impl Caches {
         Some(block)
     }
 
-    /// Keeps a free block for which there was no room on this CPU: half of what is there goes to the depot.
+    /// Keeps a free block for which there was no room on this CPU: a batch of what is there goes to the depot.
     ///
     /// # Safety
     ///
@@ -87,10 +90,10 @@ impl Caches {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn spill<A: GlobalAlloc>(&self, class: Class, block: *mut u8, backing: &A) {
-        let mut words = [0; MOST / 2];
-        let half = &mut words[..class.batch()];
-        let count = self.stacks.take(class.index(), half);
-        self.put(class, chain(&half[..count]), backing);
+        let mut words = [0; BATCH];
+        let batch = &mut words[..class.batch()];
+        let count = self.stacks.take(class.index(), batch);
+        self.put(class, chain(&batch[..count]), backing);
         // SAFETY: all blocks of a class come from there, with this layout; and it is the caller's.
         unsafe {
             if !self.push(class, block) {
@@ -114,15 +117,19 @@ impl Caches {
     pub(crate) fn drain_cpu<A: GlobalAlloc>(&self, cpu: Cpu, backing: &A) -> usize {
         let mut bytes = 0;
         for class in Class::all() {
-            // That is a load, and to take what is there is a system call.
-            if self.stacks.len_on(cpu, class.index()) == 0 {
-                continue;
-            }
-            let mut words = [0; MOST];
-            match self.stacks.take_on(cpu, class.index(), &mut words) {
-                Ok(count) => bytes += give_back(class, chain(&words[..count]), backing),
-                // This thread may not, and no more for the other classes.
-                Err(_) => break,
+            // What there is now. Others may go on filling it for ever.
+            let mut left = self.stacks.len_on(cpu, class.index());
+            while left != 0 {
+                let mut words = [0; AT_ONCE];
+                match self.stacks.take_on(cpu, class.index(), &mut words) {
+                    Ok(count @ 1..) => {
+                        bytes += give_back(class, chain(&words[..count]), backing);
+                        left = left.saturating_sub(count);
+                    }
+                    Ok(0) => break,
+                    // This thread may not, and no more for the other classes.
+                    Err(_) => return bytes,
+                }
             }
         }
         bytes

@@ -51,8 +51,8 @@ pub(crate) const ROOM: usize = {
     room
 };
 
-/// The most that a CPU keeps of any class.
-pub(crate) const MOST: usize = LIMITS[0];
+/// The most blocks that move between a CPU and the depot at once.
+pub(crate) const BATCH: usize = 128;
 
 impl Class {
     /// That of blocks of this layout.
@@ -118,18 +118,19 @@ impl Class {
         }
     }
 
-    /// How many blocks a CPU keeps at most.
+    /// How many blocks a CPU keeps at most: 64 KiB of them, but not more than 1024 and not less than 8.
     pub(crate) const fn limit(self) -> usize {
-        match self.size() {
-            0..=256 => 128,
-            257..=2048 => 32,
-            _ => 8,
+        match (64 << 10) / self.size() {
+            0..8 => 8,
+            blocks @ 8..1024 => blocks,
+            _ => 1024,
         }
     }
 
     /// How many move between a CPU and the depot at once.
     pub(crate) const fn batch(self) -> usize {
-        self.limit() / 2
+        let half = self.limit() / 2;
+        if half < BATCH { half } else { BATCH }
     }
 }
 
@@ -170,8 +171,8 @@ mod tests {
     fn a_cpu_keeps_no_more_than_is_said() {
         let most: usize = Class::all().map(|class| class.limit() * class.size()).sum();
         println!("{CLASSES} classes, {ROOM} blocks of {most} bytes in all");
-        assert!(most <= 9 << 18, "2.25 MiB");
-        assert!(Class::all().all(|class| class.limit() <= MOST && class.batch() > 0));
+        assert!(most <= 7 << 19, "3.5 MiB");
+        assert!(Class::all().all(|class| (1..=BATCH).contains(&class.batch())));
         assert!(Class::all().all(|class| class.limit() * class.size() <= 256 << 10));
     }
 }

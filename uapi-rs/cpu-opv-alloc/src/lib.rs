@@ -93,7 +93,7 @@ impl<A: GlobalAlloc> CpuOpvAlloc<A> {
     /// Those of CPUs that are online and that this thread is not allowed on, see `sched_setaffinity(2)`, stay as they
     /// are. What other threads free meanwhile may be kept.
     ///
-    /// It takes up to 48 system calls for each CPU: this is for a program that is about to be idle, or short of memory.
+    /// It takes a system call for each class and CPU, or two: this is for a program that is about to be idle, or short of memory.
     /// Whether the backing allocator then gives it back to the system is its own affair; glibc's does more on
     /// `malloc_trim(3)`.
     pub fn drain(&self) -> usize {
