@@ -52,20 +52,29 @@ fn threads_leave_nothing_behind() {
     let cpus = Cpu::all().len();
     let most = cpus * PER_CPU + DEPOTS;
 
-    // Each frees what the one before it has allocated.
-    let mut handed_on = Vec::new();
+    // A hundred at a time: each frees what one before it has allocated.
     const THREADS: usize = 10_000;
+    const AT_ONCE: usize = 100;
     const BLOCKS: usize = 20;
-    for index in 0..THREADS {
-        let before = std::mem::take(&mut handed_on);
-        handed_on = thread::spawn(move || {
-            drop(before);
-            let mut random = Random::new(index);
-            AT_EXIT.with_borrow_mut(|at_exit| at_exit.0 = some_blocks(&mut random, 1).pop());
-            some_blocks(&mut random, BLOCKS)
-        })
-        .join()
-        .unwrap();
+    let mut handed_on: Vec<Vec<TestBlock>> = (0..AT_ONCE).map(|_| Vec::new()).collect();
+    for round in 0..THREADS / AT_ONCE {
+        let threads: Vec<_> = handed_on
+            .into_iter()
+            .enumerate()
+            .map(|(index, before)| {
+                thread::spawn(move || {
+                    drop(before);
+                    let mut random = Random::new(round * AT_ONCE + index);
+                    AT_EXIT
+                        .with_borrow_mut(|at_exit| at_exit.0 = some_blocks(&mut random, 1).pop());
+                    some_blocks(&mut random, BLOCKS)
+                })
+            })
+            .collect();
+        handed_on = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect();
     }
     drop(handed_on);
     assert_eq!(FREED_AT_EXIT.load(Relaxed), THREADS);
