@@ -136,8 +136,8 @@ impl<A: GlobalAlloc> CpuOpvAlloc<A> {
         if self.begun.load(Relaxed) || self.begun.swap(true, Relaxed) {
             return None;
         }
-        // With locks and signals to be blocked, it is slower than what it is to make faster.
-        if Backend::get() == Backend::Lock {
+        // With system calls or locks for each block, they would be slower than what they are to make faster.
+        if Backend::get() == Backend::Lock || !cpu_opv::register_thread() {
             return None;
         }
         // Without memory for them it goes on without them.

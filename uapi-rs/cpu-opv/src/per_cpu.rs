@@ -317,7 +317,7 @@ impl<T> PerCpu<T> {
         part: impl Fn(&T) -> &D,
         mut operation: O,
     ) -> Option<O::Output> {
-        if Backend::get() == Backend::Lock {
+        if Backend::get() == Backend::Lock || !cfg!(fast_path) {
             let cpu = Cpu::current();
             let slot = self.slot(cpu);
             return slow(&slot.control, part(&slot.data), cpu, &mut operation).ok();

@@ -43,8 +43,9 @@ use crate::word::Word;
 ///
 /// # Progress
 ///
-/// `push`, `pop` and `take` end after some restartable sequences, whether they succeeded or not; with
-/// [`Backend::Lock`](crate::Backend::Lock) they wait for a lock. They do not panic, allocate, or leave another `errno`.
+/// `push`, `pop` and `take` end after some restartable sequences, whether they succeeded or not. With
+/// [`Backend::Lock`](crate::Backend::Lock), and where there is [no fast path](crate#where-there-is-a-fast-path), they
+/// take the slow path, and may wait for a lock. They do not panic, allocate, or leave another `errno`.
 /// The first one of a thread that the libc has not registered with rseq may allocate, see
 /// [`register_thread`](crate::register_thread); one that comes in between finds the thread registered.
 pub struct RawStacks<const STACKS: usize, const ROOM: usize> {

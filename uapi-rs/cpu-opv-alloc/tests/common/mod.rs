@@ -36,9 +36,9 @@ static SELECT_BACKEND: extern "C" fn() = {
     select
 };
 
-/// Whether there are caches: with `Lock` all goes to the backing allocator.
+/// Whether there are caches: without restartable sequences all goes to the backing allocator.
 pub fn caches() -> bool {
-    Backend::get() != Backend::Lock
+    Backend::get() != Backend::Lock && cpu_opv::register_thread()
 }
 
 /// More threads than CPUs, so that they preempt each other.
