@@ -39,6 +39,7 @@
 //! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
 //! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
 //! | [`Pool`] | objects that are used again: handles give them back | to get one, to drop it |
+//! | [`RawStacks`] | allocators: addresses, by classes, where an operation may fail but not wait | a push, a pop, taking several |
 //! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
 //! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
 //! | [`TraceRing`] | traces: records of any length with their time, discarded or overwritten when it is full | a copy |
@@ -192,6 +193,7 @@ mod lock;
 mod memory;
 mod per_cpu;
 mod pool;
+mod raw_stacks;
 mod ring;
 mod rseq;
 #[cfg_attr(miri, path = "signals/miri.rs")]
@@ -225,6 +227,7 @@ pub use lock::{PerCpuLock, PerCpuLockGuard};
 pub use memory::Memory;
 pub use per_cpu::{PerCpu, Zeroed};
 pub use pool::{Pool, Pooled};
+pub use raw_stacks::RawStacks;
 pub use ring::{Reservation, Ring};
 pub use stack::{Batch, Stack, StealStack};
 pub use trace_ring::{Drain, LossMode, Record, TraceRing};

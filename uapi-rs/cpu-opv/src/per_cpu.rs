@@ -252,6 +252,16 @@ impl<T> PerCpu<T> {
         Slots::here(self, part, operation)
     }
 
+    /// The same, for who has another way if this one fails.
+    #[inline(always)]
+    pub(crate) fn try_here<D, O: Operation<D>>(
+        &self,
+        part: impl Fn(&T) -> &D,
+        operation: O,
+    ) -> Option<O::Output> {
+        Slots::try_here(self, part, operation)
+    }
+
     /// Does it to a part of the data of `cpu`, if this thread is allowed on that.
     #[inline(always)]
     pub(crate) fn on<D, O: Operation<D>>(

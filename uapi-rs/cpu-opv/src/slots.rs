@@ -93,6 +93,40 @@ pub(crate) unsafe trait Slots {
         }
     }
 
+    /// The same, for who has another way if this one fails: it does not panic, and by sequences it does not wait.
+    #[inline(always)]
+    fn try_here<D: ?Sized, O: Operation<D>>(
+        &self,
+        part: impl Fn(&Self::Data) -> &D,
+        mut operation: O,
+    ) -> Option<O::Output> {
+        match self.try_fast(rseq::cpu_start(self.area_offset()), &part, &mut operation) {
+            Ok(output) => Some(output),
+            Err(_) => self.try_here_again(part, operation),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_here_again<D: ?Sized, O: Operation<D>>(
+        &self,
+        part: impl Fn(&Self::Data) -> &D,
+        mut operation: O,
+    ) -> Option<O::Output> {
+        if Backend::get() == Backend::Lock || !cfg!(fast_path) {
+            let cpu = Cpu::current();
+            let (control, data) = self.slot_of(cpu);
+            return slow(control, part(data), cpu, &mut operation).ok();
+        }
+        if !rseq::register_thread() {
+            return None;
+        }
+        (0..ATTEMPTS).find_map(|_| {
+            let start = rseq::cpu_start(self.area_offset());
+            self.try_fast(start, &part, &mut operation).ok()
+        })
+    }
+
     #[cold]
     #[inline(never)]
     fn here_slow<D: ?Sized, O: Operation<D>>(

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the tests share.
+#![allow(dead_code, reason = "not each test uses all of it")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::env;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use cpu_opv::{Backend, Cpu};
+
+/// Before anything else: the backend of CPU_OPV_BACKEND, or the best. Without an allocation, which would choose one.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static SELECT_BACKEND: extern "C" fn() = {
+    extern "C" fn select() {
+        // SAFETY: the names are strings, and nobody changes the environment meanwhile.
+        let name = unsafe {
+            let name = libc::getenv(c"CPU_OPV_BACKEND".as_ptr());
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_bytes())
+        };
+        let selected = match name {
+            None => Ok(()),
+            Some(b"CpuOpv") => Backend::CpuOpv.select(),
+            Some(b"Membarrier") => Backend::Membarrier.select(),
+            Some(b"Lock") => Backend::Lock.select(),
+            Some(b"Fallback") => Backend::Membarrier
+                .select()
+                .or_else(|_| Backend::Lock.select()),
+            Some(_) => panic!("CPU_OPV_BACKEND is CpuOpv, Membarrier, Lock or Fallback"),
+        };
+        selected.expect("this system has CPU_OPV_BACKEND");
+    }
+    select
+};
+
+/// Whether there are caches: without restartable sequences all goes to the backing allocator.
+pub fn caches() -> bool {
+    Backend::get() != Backend::Lock && cpu_opv::register_thread()
+}
+
+/// More threads than CPUs, so that they preempt each other.
+pub fn threads() -> usize {
+    2 * thread::available_parallelism().map_or(2, usize::from) + 1
+}
+
+/// How many operations a stress test does in all: CPU_OPV_STRESS, or enough to see it work.
+pub fn operations() -> usize {
+    env::var("CPU_OPV_STRESS")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(400_000)
+}
+
+/// The CPUs that this thread is allowed on.
+pub fn allowed() -> Vec<Cpu> {
+    // SAFETY: a set of zeroes is empty, and the kernel fills in as much as it is told that there is room for.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &mut set), 0);
+        set
+    };
+    Cpu::all()
+        // SAFETY: the set is initialised.
+        .filter(|cpu| unsafe { libc::CPU_ISSET(cpu.number(), &set) })
+        .collect()
+}
+
+/// Restricts this thread to these CPUs. It allocates nothing.
+pub fn stay_on(cpus: &[Cpu]) {
+    // SAFETY: a set of zeroes is empty, and of the size that the kernel is told.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for cpu in cpus {
+            libc::CPU_SET(cpu.number(), &mut set);
+        }
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
+    }
+}
+
+/// Numbers that are good enough to mix things up: xorshift.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: usize) -> Self {
+        Self((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+
+    /// One that is small more often than large, and now and then larger than any class.
+    pub fn layout(&mut self) -> Layout {
+        let largest = 1 << (3 + self.below(14));
+        let size = 1 + self.below(largest);
+        let aligns = if self.below(10) == 0 { 9 } else { 5 };
+        let align = 1 << self.below(aligns);
+        Layout::from_size_align(size, align).unwrap()
+    }
+}
+
+/// The system's allocator, which keeps account: of the bytes that are out, and that each block comes back with the
+/// layout that it was handed out with.
+pub struct Accounts {
+    out: AtomicIsize,
+    calls: AtomicUsize,
+}
+
+/// In front of a block, in as many bytes as it is aligned to, or more: its layout.
+const HEAD: usize = 16;
+
+impl Accounts {
+    pub const fn new() -> Self {
+        Self {
+            out: AtomicIsize::new(0),
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many bytes are out.
+    pub fn out(&self) -> isize {
+        self.out.load(Relaxed)
+    }
+
+    /// How often it was asked for a block.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Relaxed)
+    }
+
+    fn with_head(layout: Layout) -> (Layout, usize) {
+        let head = Layout::new::<[usize; 2]>();
+        head.extend(layout).map_or_else(
+            |_| std::process::abort(),
+            |(whole, offset)| (whole, offset.max(HEAD)),
+        )
+    }
+}
+
+// SAFETY: a block is one of the system's, but for its first bytes.
+unsafe impl GlobalAlloc for &Accounts {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let (whole, offset) = Accounts::with_head(layout);
+        // SAFETY: the layout is as long as the head, at least.
+        unsafe {
+            let start = System.alloc(whole);
+            if start.is_null() {
+                return start;
+            }
+            let block = start.add(offset);
+            block
+                .cast::<[usize; 2]>()
+                .sub(1)
+                .write_unaligned([layout.size(), layout.align()]);
+            self.out.fetch_add(layout.size() as isize, Relaxed);
+            self.calls.fetch_add(1, Relaxed);
+            block
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let (whole, offset) = Accounts::with_head(layout);
+        // SAFETY: `alloc` returned it, which wrote the head.
+        unsafe {
+            let head = block.cast::<[usize; 2]>().sub(1);
+            assert_eq!(
+                head.read_unaligned(),
+                [layout.size(), layout.align()],
+                "with another layout, or twice"
+            );
+            head.write_unaligned([0; 2]);
+            self.out.fetch_sub(layout.size() as isize, Relaxed);
+            System.dealloc(block.sub(offset), whole);
+        }
+    }
+}
+
+/// A block that is filled with a pattern of its own.
+pub struct Block<'a, A: GlobalAlloc> {
+    alloc: &'a A,
+    start: *mut u8,
+    layout: Layout,
+    pattern: u8,
+}
+
+// SAFETY: it is a box.
+unsafe impl<A: GlobalAlloc + Sync> Send for Block<'_, A> {}
+
+impl<'a, A: GlobalAlloc> Block<'a, A> {
+    pub fn new(alloc: &'a A, layout: Layout, zeroed: bool) -> Self {
+        // SAFETY: no layout here is of size 0, and a zeroed block can be read.
+        unsafe {
+            let start = match zeroed {
+                true => alloc.alloc_zeroed(layout),
+                false => alloc.alloc(layout),
+            };
+            assert!(!start.is_null());
+            assert_eq!(start.addr() % layout.align(), 0, "{layout:?}");
+            if zeroed {
+                let bytes = std::slice::from_raw_parts(start, layout.size());
+                assert!(bytes.iter().all(|byte| *byte == 0), "{layout:?}");
+            }
+            let mut block = Self {
+                alloc,
+                start,
+                layout,
+                pattern: 0,
+            };
+            block.fill();
+            block
+        }
+    }
+
+    /// With a pattern that the ones before did not have.
+    fn fill(&mut self) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        self.pattern = NEXT.fetch_add(1, Relaxed) as u8 | 1;
+        // SAFETY: it is as long.
+        unsafe { self.start.write_bytes(self.pattern, self.layout.size()) };
+    }
+
+    fn check(&self, len: usize) {
+        // SAFETY: it is as long, and was filled.
+        let bytes = unsafe { std::slice::from_raw_parts(self.start, len) };
+        let pattern = self.pattern;
+        assert!(
+            bytes.iter().all(|byte| *byte == pattern),
+            "somebody else has it"
+        );
+    }
+
+    pub fn resize(&mut self, size: usize) {
+        let kept = self.layout.size().min(size);
+        self.check(self.layout.size());
+        // SAFETY: it is of this allocator and layout; the sizes here are not 0, and far from the greatest.
+        unsafe {
+            self.start = self.alloc.realloc(self.start, self.layout, size);
+            assert!(!self.start.is_null());
+        }
+        self.layout = Layout::from_size_align(size, self.layout.align()).unwrap();
+        assert_eq!(self.start.addr() % self.layout.align(), 0);
+        self.check(kept);
+        self.fill();
+    }
+}
+
+impl<A: GlobalAlloc> Drop for Block<'_, A> {
+    fn drop(&mut self) {
+        self.check(self.layout.size());
+        // SAFETY: it is of this allocator and layout.
+        unsafe { self.alloc.dealloc(self.start, self.layout) };
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Ten thousand threads that come and go, and 64 that stay: what they hoard is what the CPUs may, and no more.
+
+mod common;
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use common::{Accounts, Block, Random, caches};
+use cpu_opv::Cpu;
+use cpu_opv_alloc::CpuOpvAlloc;
+
+#[global_allocator]
+static GLOBAL: CpuOpvAlloc = CpuOpvAlloc::new();
+
+static ACCOUNTS: Accounts = Accounts::new();
+static ALLOC: CpuOpvAlloc<&Accounts> = CpuOpvAlloc::with_backing(&ACCOUNTS);
+type TestBlock = Block<'static, CpuOpvAlloc<&'static Accounts>>;
+
+/// The most that a CPU keeps, and all depots together, as the documentation says; and then some, since threads are
+/// preempted with blocks in hand.
+const PER_CPU: usize = 4 << 20;
+const DEPOTS: usize = 10 << 20;
+
+fn some_blocks(random: &mut Random, count: usize) -> Vec<TestBlock> {
+    (0..count)
+        .map(|_| Block::new(&ALLOC, random.layout(), false))
+        .collect()
+}
+
+/// Frees a block when a thread ends: after that what its thread-local data still does.
+struct AtExit(Option<TestBlock>);
+
+thread_local!(static AT_EXIT: std::cell::RefCell<AtExit> = const { std::cell::RefCell::new(AtExit(None)) });
+
+impl Drop for AtExit {
+    fn drop(&mut self) {
+        let block = self.0.take();
+        // One more is had and freed, that late.
+        drop((block, black_box(Box::new([0_u8; 100]))));
+        FREED_AT_EXIT.fetch_add(1, Relaxed);
+    }
+}
+
+static FREED_AT_EXIT: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn threads_leave_nothing_behind() {
+    let cpus = Cpu::all().len();
+    let most = cpus * PER_CPU + DEPOTS;
+
+    // A hundred at a time: each frees what one before it has allocated.
+    const THREADS: usize = 10_000;
+    const AT_ONCE: usize = 100;
+    const BLOCKS: usize = 20;
+    let mut handed_on: Vec<Vec<TestBlock>> = (0..AT_ONCE).map(|_| Vec::new()).collect();
+    for round in 0..THREADS / AT_ONCE {
+        let threads: Vec<_> = handed_on
+            .into_iter()
+            .enumerate()
+            .map(|(index, before)| {
+                thread::spawn(move || {
+                    drop(before);
+                    let mut random = Random::new(round * AT_ONCE + index);
+                    AT_EXIT
+                        .with_borrow_mut(|at_exit| at_exit.0 = some_blocks(&mut random, 1).pop());
+                    some_blocks(&mut random, BLOCKS)
+                })
+            })
+            .collect();
+        handed_on = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect();
+    }
+    drop(handed_on);
+    assert_eq!(FREED_AT_EXIT.load(Relaxed), THREADS);
+    println!("{} bytes out, {} cached", ACCOUNTS.out(), ALLOC.cached());
+    assert!(ACCOUNTS.out() as usize <= most);
+    if caches() {
+        assert!(
+            ACCOUNTS.calls() < THREADS * BLOCKS / 4,
+            "most are of a cache"
+        );
+    }
+
+    // All at once, and then asleep.
+    const MANY: usize = 64;
+    let (full, freed, end) = (
+        Barrier::new(MANY + 1),
+        Barrier::new(MANY + 1),
+        Barrier::new(MANY + 1),
+    );
+    thread::scope(|scope| {
+        for index in 0..MANY {
+            let (full, freed, end) = (&full, &freed, &end);
+            scope.spawn(move || {
+                let blocks = some_blocks(&mut Random::new(index), 500);
+                full.wait();
+                drop(blocks);
+                freed.wait();
+                end.wait();
+            });
+        }
+        full.wait();
+        let peak = ACCOUNTS.out() as usize;
+        freed.wait();
+        let left = ACCOUNTS.out() as usize;
+        println!("{MANY} threads: {peak} bytes out, {left} when they are asleep");
+        assert!(peak > most, "else it shows nothing");
+        assert!(left <= most);
+        // They are asleep, and one that is not can have it all.
+        ALLOC.drain();
+        assert_eq!(ACCOUNTS.out(), 0);
+        end.wait();
+    });
+}
