@@ -18,7 +18,7 @@ use calls::Place;
 
 /// The guest has a disk for it.
 fn swap_on() {
-    let script = "echo 64M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0";
+    let script = "grep -q zram0 /proc/swaps && exit; echo 64M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0";
     let status = Command::new("sh")
         .args(["-c", script])
         .stdout(std::process::Stdio::null())
