@@ -8,13 +8,14 @@
 # KERNEL=7.3      another release to put the series onto, where it applies
 # SECONDS=60      how long make torture has each test go on
 # DIR=DIRECTORY   where make branch makes a git tree, and make import finds it
+# CASES=NAME      what make stops stops: own, idle, busy, offline, sequences; one or several (all)
 # FAULTS=NAME     which of ci/faults make faults is to try; one or several (all)
 export ARCH BOOT KDIR NATIVE KERNEL
 
 # what each change is tested on
 TESTED = x86_64 arm arm-lpae powerpc x86_64-kasan
 
-.PHONY: help run test test-all torture faults bench status boot kernel image patches branch import lint bisectable clean
+.PHONY: help run test test-all torture stops faults coverage bench status boot kernel image patches branch import lint bisectable clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -33,8 +34,14 @@ test-all: ## the same on all architectures
 torture: ## the tests that leave something to chance, each for SECONDS=60, on ARCH=x86_64
 	@ARCH= ci/commands/torture '$(or $(SECONDS),60)' $(or $(ARCH),x86_64)
 
+stops: ## stop calls at each instruction, do there what another CPU could do, and look what comes of it
+	@ci/commands/stops $(CASES)
+
 faults: ## break the kernel in each way of ci/faults, and see that a test fails (hours)
 	@ARCH= ci/commands/faults $(FAULTS)
+
+coverage: ## which lines of the kernel's part the tests run, on ARCH=x86_64
+	@ci/commands/coverage
 
 bench: ## count what calls cost, in instructions, and write docs/bench.md
 	@ci/commands/bench

@@ -69,7 +69,7 @@ load_architecture() { # NAME
 	qemu='' qemu_package='' host_machine='' console='' results=vport0p1 memory=1G debian_suite=- boots=(default) abis=()
 	accel=tcg,thread=multi build=$1 silence=60 nodes=1
 	declare -gA mmus=()	# by boot
-	sysroot='' sysroot_packages=() no_boots=''
+	sysroot='' sysroot_packages=() no_boots='' row_limit='' limit=''
 	# shellcheck source=arch/x86_64.sh
 	. "$CI/arch/$1.sh"
 	programs=${configs[0]}		# those of its variants are the same
@@ -80,28 +80,32 @@ ARCH=${ARCH:-x86_64}
 [ -f "$CI/arch/$ARCH.sh" ] || die "no architecture '$ARCH' here; there is: $(names_of "$CI/arch" .sh)"
 load_architecture "$ARCH"
 
-# What the kernel is for: "test", with all that the tests look at and debugging; "faults", to be broken; "boot", for a
-# shell, without debugging; "demo", with what one program needs; "bench"; "reproducer", without the series; "stock", which
-# is none of ours. The last word is the architecture's, which so takes back what it has not.
+# What the kernel is for: "test", with all that the tests look at and debugging; "faults", to be broken; "coverage", knowing
+# its lines; "boot", for a shell, without debugging; "stops", the same, to be stopped at each instruction; "demo", with what
+# one program needs; "bench"; "reproducer", without the series; "stock", which is none of ours. The last word is the
+# architecture's, which so takes back what it has not.
 fragments=("$CI/kernel/base.config")
 case ${CPU_OPV_FOR:=test} in
-test | faults)
+test | faults | coverage)
 	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${configs[@]}")
-	[ "$CPU_OPV_FOR" = test ] || build=faults-$ARCH ;;
-boot)
+	[ "$CPU_OPV_FOR" = test ] || build=$CPU_OPV_FOR-$ARCH ;;
+boot | stops)
 	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${boot_configs[@]}" "${configs[@]}")
 	build=boot-$ARCH ;;
 demo) build=demo-$ARCH programs=$build ;;
 stock) build=stock-$ARCH virtio='' results=ttyS1 ;;
 reproducer) build=reproducer-$ARCH programs=$build ;;
-bench)
-	[ -f "$CI/bench/$ARCH.sh" ] || die "make bench does not know $ARCH, but: $(names_of "$CI/bench" .sh)"
-	# shellcheck source=bench/x86_64.sh
-	. "$CI/bench/$ARCH.sh" ;;
 esac
 for config in "${configs[@]}"; do fragments+=("$CI/arch/$config.config"); done
+# What these have otherwise than ci/arch.
+case $CPU_OPV_FOR in
+bench | coverage | stops)
+	[ -f "$CI/$CPU_OPV_FOR/$ARCH.sh" ] || die "make $CPU_OPV_FOR does not know $ARCH, but: $(names_of "$CI/$CPU_OPV_FOR" .sh)"
+	# shellcheck source=bench/x86_64.sh
+	. "$CI/$CPU_OPV_FOR/$ARCH.sh" ;;
+esac
 
 # The pristine kernel, and where all that is made from it goes.
 KERNEL=${KERNEL:-$KERNEL_DEFAULT}

@@ -2,51 +2,19 @@
 /*
  * A QEMU plugin that writes down what runs between two marks: trace.so,out=FILE
  *
- * PLUGIN_API is the version of QEMU's interface that it is built for: 1 (QEMU 7.2), 3 (9.1 to 10) or 7 (11.1).
- *
- * A mark is an instruction that does nothing, nopl 0x0b0e....(%rax). Its last 16 bits say what it is for: 0 ends the
- * recording, 1 begins it; another number is just recorded.
+ * Of the marks, 0 ends the recording and 1 begins it; another number is just recorded.
  *
  * A record is a word: an address in bits 0 to 47 and 63, the CPU in bits 48 to 51, what it is in bits 52 to 55. There
  * is one for each instruction in the kernel and each access to its memory. Those in user space are counted only, as
  * some just wait. An instruction with a rep prefix is one, however often it repeats, and QEMU calls.
  */
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include "../programs/qemu-plugin.h"
 
 enum kind { OTHER, CLI, STI, RETURN, LOCKED, LOAD, STORE, MARK, USER };
 
 #define CPUS 16
-
-/* What is used of qemu-plugin.h, which Debian does not package. */
-typedef struct qemu_info qemu_info;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-#if PLUGIN_API >= 7
-void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*)(struct qemu_plugin_tb *, void *), void *);
-#else
-void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*)(uint64_t, struct qemu_plugin_tb *));
-#endif
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*)(unsigned int, void *), int, void *);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, void (*)(unsigned int, void *), int, void *);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, void (*)(unsigned int, uint32_t, uint64_t, void *),
-				      int, int, void *);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
-#if PLUGIN_API >= 3
-size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_t);
-#else
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
-#endif
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
-bool qemu_plugin_mem_is_store(uint32_t info);
-enum { QEMU_PLUGIN_CB_NO_REGS = 0, QEMU_PLUGIN_CB_R_REGS = 1, QEMU_PLUGIN_MEM_RW = 3 };
-
-__attribute__((visibility("default"))) int qemu_plugin_version = PLUGIN_API;
 
 static FILE *out;	/* exit() flushes it */
 static bool recording;
@@ -134,11 +102,6 @@ static uint64_t record(enum kind kind, uint64_t address)
 	return (address & 0x8000ffffffffffff) | (uint64_t)kind << 52;
 }
 
-static bool in_kernel(uint64_t address)
-{
-	return address >> 63;
-}
-
 static void write_record(unsigned int cpu, uint64_t record)
 {
 	record |= (uint64_t)cpu << 48;
@@ -199,7 +162,7 @@ static enum kind kind_of(const unsigned char *code, size_t size)
 {
 	const unsigned char *opcode = code + (size > 1 && (code[0] & 0xf0) == 0x40);	/* after a REX prefix */
 
-	if (size == 7 && !memcmp(code, "\x0f\x1f\x80", 3) && !memcmp(code + 5, "\x0e\x0b", 2))
+	if (is_mark(code, size))
 		return MARK;
 	if (size == 1 && code[0] == 0xfa)
 		return CLI;
@@ -219,24 +182,15 @@ static bool is_repeated(const unsigned char *code)
 	return (code[0] & 0xfe) == 0xf2 && (*opcode & 0xf0) == 0xa0;	/* repne, rep; movs, cmps, stos, lods, scas */
 }
 
-#if PLUGIN_API >= 7
-static void on_translation(struct qemu_plugin_tb *tb, void *unused)
-#else
-static void on_translation(uint64_t id, struct qemu_plugin_tb *tb)
-#endif
+static void on_translated(struct qemu_plugin_tb *tb)
 {
 	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_R_REGS, NULL);
 	for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		size_t size = qemu_plugin_insn_size(insn);
-		unsigned char code[16] = { 0 };
-#if PLUGIN_API >= 3
-		qemu_plugin_insn_data(insn, code, sizeof(code));
-#else
-		memcpy(code, qemu_plugin_insn_data(insn), size);
-#endif
+		unsigned char code[16];
+		size_t size = insn_code(insn, code);
 		enum kind kind = kind_of(code, size);
-		uint64_t address = kind == MARK ? code[3] | code[4] << 8 : qemu_plugin_insn_vaddr(insn);
+		uint64_t address = kind == MARK ? mark_number(code) : qemu_plugin_insn_vaddr(insn);
 		void *what = (void *)record(kind, address);
 
 		if (kind == MARK)
@@ -248,17 +202,8 @@ static void on_translation(uint64_t id, struct qemu_plugin_tb *tb)
 	}
 }
 
-__attribute__((visibility("default")))
-int qemu_plugin_install(uint64_t id, const qemu_info *info, int argc, char **argv)
+static bool begin(const char *file)
 {
-	if (argc == 1 && !strncmp(argv[0], "out=", 4))
-		out = fopen(argv[0] + 4, "wb");
-	if (!out)
-		return -1;
-#if PLUGIN_API >= 7
-	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
-#else
-	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
-#endif
-	return 0;
+	out = fopen(file, "wb");
+	return out;
 }

@@ -4,7 +4,6 @@
 
 build=bench-$ARCH
 programs=$build
-configs=()
 fragments=("$CI/bench/$ARCH.config")
 build_lines=1500
 
