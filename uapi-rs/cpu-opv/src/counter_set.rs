@@ -26,7 +26,7 @@ use crate::group::{self, Group};
 /// assert_eq!(SERVED.drain(), [0, 0, 0]);
 /// ```
 ///
-/// An addition costs some times as much as one to a [`Counter`](crate::Counter), and is still without atomic
+/// An addition costs about six times as much as one to a [`Counter`](crate::Counter), and is still without atomic
 /// instructions. A set takes 14 words for each CPU besides the counters, which lie side by side with those of others.
 ///
 /// It can be a static, and gets its memory when it is first added to. They count modulo 2 to the power of

@@ -12,13 +12,13 @@
 //!
 //! **What a word holds** is what the record in effect says, or else what is in the word. A change is then
 //!
-//! 1. to *settle* the record in effect: to store its values to their words, which changes nothing of what they hold, so
-//!    that whoever does it, in part or again, does no harm;
+//! 1. to *settle* the record in effect: to store its values to their words, but for those that the other record will
+//!    name again. That changes nothing of what they hold, so whoever does it, in part or again, does no harm;
 //! 2. to work out what the words are to hold, by plain code;
 //! 3. to fill in the other record, which is not in effect, so that nobody looks at it;
 //! 4. to store the next version. That is the commit, and puts that record into effect.
 //!
-//! 1 is a primitive for each word, 3 and 4 are one, and each does nothing unless the version is still the one that the
+//! 1 is a primitive for each such word, 3 and 4 are one, and each does nothing unless the version is still the one that the
 //! change began with. Versions never come again (but after 2 to the power of 31 changes on a 32-bit machine), so it
 //! commits only what it worked out of the latest state.
 //!
@@ -224,18 +224,27 @@ impl<const N: usize, F: Fn(&mut [usize; N])> Operation<[Word]> for Change<N, F> 
             return Err(Stop::Again);
         }
         // 1
+        let mut values = self.indices.map(|index| words[index].get());
         let at = record_at(version);
         for entry in head[at..at + 2 * MOST].chunks_exact(2) {
             let (index, value) = (entry[0].get(), entry[1].get());
-            // Another version may have come, whose record is half there.
-            let word = words.get(index).ok_or(Stop::Again)?;
-            let found = word.get();
-            if found != value {
-                way.compare2_store::<true>((word, found), (&head[0], version), value)?;
+            let mut is_named_again = false;
+            for (named, current) in self.indices.iter().zip(&mut values) {
+                if *named == index {
+                    *current = value;
+                    is_named_again = true;
+                }
+            }
+            if !is_named_again {
+                // Another version may have come, whose record is half there.
+                let word = words.get(index).ok_or(Stop::Again)?;
+                let found = word.get();
+                if found != value {
+                    way.compare2_store::<true>((word, found), (&head[0], version), value)?;
+                }
             }
         }
         // 2
-        let mut values = self.indices.map(|index| words[index].get());
         (self.change)(&mut values);
         let mut record: Record = [0; 2 * MOST];
         for (entry, (index, value)) in record

@@ -144,7 +144,9 @@ impl Drop for Mapping {
 ///
 /// A page of it takes memory from when it is first written to, and no more than itself.
 pub(crate) fn map_sparse(len: usize) -> Result<NonNull<u8>, Error> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // Miri has no such flag.
+    let sparse = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | sparse;
     let start = map(len, flags, -1)?;
     if cfg!(not(miri)) {
         // A huge page would be that of many CPUs. Where the kernel has none, it says so.

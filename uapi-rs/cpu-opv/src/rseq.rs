@@ -28,6 +28,7 @@
 //! | `compare2_store` | if `*v != expect`: differs; if `*v2 != expect2`: differs; commit `*v = new` |
 //! | `compare_store2` | if `*v != expect`: differs; `*v2 = new2`; commit `*v = new` |
 //! | `compare_copy_store` | if `*v != expect`: differs; copy `len` bytes from `src` to `dst`; commit `*v = new` |
+//! | `compare_fill_store` | the same by words: a sequence of its own on x86_64, elsewhere that one |
 //! | `pop` | `head = *v`; if `head == 0`: differs; commit `*v = *head` |
 //!
 //! `abort` and `differs` leave the sequence with that [`Status`]. With `RELEASE` the commit, and the store to `*v2`
@@ -234,6 +235,35 @@ pub(crate) unsafe fn compare_copy_store<const RELEASE: bool>(
 ) -> Status {
     // SAFETY: the caller's, and `v` is a reference.
     unsafe { arch::compare_copy_store::<RELEASE>(at, v.as_ptr(), expect, copy, new) }
+}
+
+/// `if *v == expect { dst = src; *v = new }`
+///
+/// # Safety
+///
+/// As for [`add`]. An aborted sequence may have written some of the words.
+#[inline(always)]
+pub(crate) unsafe fn compare_fill_store<const RELEASE: bool>(
+    at: At,
+    (v, expect): (&Word, usize),
+    (dst, src): (&[Word], &[usize]),
+    new: usize,
+) -> Status {
+    let len = dst.len().min(src.len());
+    // As `Word::as_ptr`, for all of them.
+    let (dst, src) = (dst.as_ptr().cast_mut().cast::<usize>(), src.as_ptr());
+    // Bytes are copied by 16 there. What was just stored as words takes long to load so.
+    #[cfg(all(fast_path, target_arch = "x86_64"))]
+    // SAFETY: the caller's, and the words are references.
+    unsafe {
+        arch::compare_fill_store::<RELEASE>(at, v.as_ptr(), expect, (dst, src, len), new)
+    }
+    #[cfg(not(all(fast_path, target_arch = "x86_64")))]
+    // SAFETY: the caller's, and the words are references.
+    unsafe {
+        let copy = (dst.cast(), src.cast(), len * size_of::<usize>());
+        arch::compare_copy_store::<RELEASE>(at, v.as_ptr(), expect, copy, new)
+    }
 }
 
 /// `head = *v; if head != 0 { *v = *head }`; returns `head` if it was committed.

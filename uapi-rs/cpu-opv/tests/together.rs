@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ fn neighbours_do_not_mix() {
 #[test]
 fn a_drain_loses_nothing() {
     let counter = Counter::new();
-    let added = AtomicU64::new(0);
+    let added = AtomicUsize::new(0);
     let mut drained = 0_u64;
     let meanwhile = || drained = drained.wrapping_add(counter.drain());
     on_all_threads_while("drain", meanwhile, |index| {
@@ -72,11 +72,11 @@ fn a_drain_loses_nothing() {
         adds(index, add, &added);
     });
     drained = drained.wrapping_add(counter.drain());
-    assert_eq!(wrapping(drained), wrapping(added.into_inner()));
+    assert_eq!(wrapping(drained), added.into_inner() as u64);
 }
 
 /// Has one number after the other added, now and then on a CPU that is named; what they came to goes to `added`.
-fn adds(index: usize, add: impl Fn(Option<Cpu>, u64), added: &AtomicU64) {
+fn adds(index: usize, add: impl Fn(Option<Cpu>, u64), added: &AtomicUsize) {
     let cpus = allowed();
     let mut random = Random::new(index);
     let mut sum = 0_u64;
@@ -86,7 +86,7 @@ fn adds(index: usize, add: impl Fn(Option<Cpu>, u64), added: &AtomicU64) {
         add(elsewhere, n);
         sum = sum.wrapping_add(n);
     }
-    added.fetch_add(sum, Relaxed);
+    added.fetch_add(sum as usize, Relaxed);
 }
 
 /// The sum, as far as a word goes.
@@ -97,7 +97,7 @@ fn wrapping(sum: u64) -> u64 {
 #[test]
 fn what_is_added_together_is_found_together() {
     let set = CounterSet::new(6);
-    let added = AtomicU64::new(0);
+    let added = AtomicUsize::new(0);
     let (mut taken, mut rounds) = (0_u64, 0);
     // The first, the fourth and the last are to be alike, wherever and whenever one looks.
     let check = |counts: &[u64]| {
@@ -131,7 +131,7 @@ fn what_is_added_together_is_found_together() {
     });
     taken = taken.wrapping_add(check(&set.drain()));
     println!("{rounds} rounds");
-    assert_eq!(wrapping(taken), wrapping(added.into_inner()));
+    assert_eq!(wrapping(taken), added.into_inner() as u64);
     assert_eq!(set.snapshot(), [0; 6]);
 }
 
@@ -141,7 +141,7 @@ fn what_is_added_together_is_found_together() {
 fn what_is_added_one_by_one_comes_apart() {
     const LONG: Duration = Duration::from_secs(300);
     let pair = [Counter::new(), Counter::new()];
-    let (added, apart) = (AtomicU64::new(0), AtomicUsize::new(0));
+    let (added, apart) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let mut taken = [0_u64; 2];
     let meanwhile = || {
         let drained = pair.each_ref().map(Counter::drain);
@@ -172,7 +172,7 @@ fn what_is_added_one_by_one_comes_apart() {
     println!("apart {} times", apart.load(Relaxed));
     for (taken, counter) in taken.into_iter().zip(&pair) {
         let sum = taken.wrapping_add(counter.drain());
-        assert_eq!(wrapping(sum), wrapping(added.load(Relaxed)));
+        assert_eq!(wrapping(sum), added.load(Relaxed) as u64);
     }
     // Miri is slow.
     assert!(apart.into_inner() > 0 || cfg!(miri));

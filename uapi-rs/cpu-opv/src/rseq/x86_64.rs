@@ -252,6 +252,38 @@ pub(super) unsafe fn compare_copy_store<const RELEASE: bool>(
 }
 
 #[inline(always)]
+pub(super) unsafe fn compare_fill_store<const RELEASE: bool>(
+    at: At,
+    v: *mut usize,
+    expect: usize,
+    (dst, src, len): (*mut usize, *const usize, usize),
+    new: usize,
+) -> Status {
+    // SAFETY: the caller's.
+    unsafe {
+        end_by_sequence!(at, [
+            // if *v != expect: differs
+            "cmp qword ptr [{v}], {expect}",
+            "jne 6f",
+            // while len > 0: copy a word, the last one first
+            "test {len}, {len}",
+            "jz 8f",
+            "7:",
+            "mov {status}, qword ptr [{src} + 8 * {len} - 8]",
+            "mov qword ptr [{dst} + 8 * {len} - 8], {status}",
+            "dec {len}",
+            "jnz 7b",
+            "8:",
+            "mov {status:e}, 2",
+            // commit: *v = new
+            "mov qword ptr [{v}], {new}",
+        ],
+        v = in(reg) v, expect = in(reg) expect, new = in(reg) new,
+        dst = in(reg) dst, src = in(reg) src, len = inout(reg) len => _,)
+    }
+}
+
+#[inline(always)]
 pub(super) unsafe fn pop<const RELEASE: bool>(at: At, v: *mut usize) -> (Status, usize) {
     // Where there can be no node.
     const ABORTED: usize = 1;

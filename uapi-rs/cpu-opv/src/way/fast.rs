@@ -84,16 +84,12 @@ impl Way for Fast {
     #[inline(always)]
     fn compare_fill_store<const RELEASE: bool>(
         &self,
-        (v, expect): (&Word, usize),
-        (dst, src): (&[Word], &[usize]),
+        v: (&Word, usize),
+        fill: (&[Word], &[usize]),
         new: usize,
     ) -> Attempt<()> {
-        debug_assert_eq!(dst.len(), src.len());
-        // As `Word::as_ptr`, for all of them.
-        let dst = dst.as_ptr().cast_mut().cast();
-        let copy = (dst, src.as_ptr().cast(), size_of_val(src));
-        // SAFETY: `new` was promised this; both are references, and of whole words, which are copied as such.
-        committed(unsafe { rseq::compare_copy_store::<RELEASE>(self.0, v, expect, copy, new) })
+        // SAFETY: `new` was promised this.
+        committed(unsafe { rseq::compare_fill_store::<RELEASE>(self.0, v, fill, new) })
     }
 
     #[inline(always)]

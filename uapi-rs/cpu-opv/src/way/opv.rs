@@ -129,6 +129,15 @@ impl Way for Opv {
         Ok(head)
     }
 
+    fn take(&self, v: &Word) -> Attempt<usize> {
+        let mut found = 0;
+        // It is not worth a call if there is nothing.
+        if v.get() != 0 {
+            self.run(Vector::new().copy(&mut found, v).copy(v, &0_usize))?;
+        }
+        Ok(found)
+    }
+
     fn copy_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
         self.run(Vector::new().copy(out, source(block)))
     }
