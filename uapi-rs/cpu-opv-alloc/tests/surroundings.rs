@@ -5,11 +5,16 @@
 
 mod common;
 
+#[cfg(target_arch = "x86_64")]
+use std::alloc::Layout;
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
 use std::thread;
 
+#[cfg(target_arch = "x86_64")]
+use common::{Accounts, Block};
+#[cfg(target_arch = "x86_64")]
 use cpu_opv::Backend;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -67,6 +72,31 @@ fn threads_that_the_libc_does_not_register() {
     work();
 }
 
+#[test]
+fn what_the_first_allocation_allocates() {
+    const NAME: &str = "what_the_first_allocation_allocates";
+    // To look at the value of this variable takes an allocation, while the caches are made.
+    if !is_child(NAME) {
+        return in_child(NAME, "CPU_OPV");
+    }
+    work();
+    assert_eq!(GLOBAL.cached() > 0, common::caches());
+}
+
+#[cfg(target_arch = "x86_64")]
+static ACCOUNTS: Accounts = Accounts::new();
+#[cfg(target_arch = "x86_64")]
+static ALLOC: CpuOpvAlloc<&Accounts> = CpuOpvAlloc::with_backing(&ACCOUNTS);
+
+/// Of a class, more than it has room for on a CPU. The depot has places for the rest.
+#[cfg(target_arch = "x86_64")]
+fn some_blocks() -> Vec<impl Sized> {
+    let layout = Layout::new::<[u64; 128]>();
+    (0..100)
+        .map(|_| Block::new(&ALLOC, layout, false))
+        .collect()
+}
+
 /// Has the kernel answer what the caches take with EPERM from now on, in this thread and those that it starts.
 ///
 /// It does not allocate, to come before what does.
@@ -114,8 +144,13 @@ fn a_sandbox_that_is_entered_later() {
     }
     work();
     let had_caches = GLOBAL.cached() > 0;
+    drop(some_blocks());
+    let out = ACCOUNTS.out();
     refuse();
     work();
+    // What a thread cannot cache goes back at once.
+    thread::spawn(|| drop(some_blocks())).join().unwrap();
+    assert!(ACCOUNTS.out() <= out);
     // Of other CPUs', nothing comes back now.
     GLOBAL.drain();
     GLOBAL.trim();

@@ -23,7 +23,7 @@ type TestBlock = Block<'static, CpuOpvAlloc<&'static Accounts>>;
 /// The most that a CPU keeps, and all depots together, as the documentation says; and then some, since threads are
 /// preempted with blocks in hand.
 const PER_CPU: usize = 4 << 20;
-const DEPOTS: usize = 10 << 20;
+const DEPOTS: usize = 12 << 20;
 
 fn some_blocks(random: &mut Random, count: usize) -> Vec<TestBlock> {
     (0..count)
