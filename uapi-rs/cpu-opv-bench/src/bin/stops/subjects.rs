@@ -3,7 +3,7 @@
 //! The crate's operations that are stopped, each with one that gets in between.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use cpu_opv::{
     CopyStack, Counter, Cpu, Memory, Node, PerCpuLock, RawList, Ring, Stack, StealStack,
@@ -156,7 +156,7 @@ impl<B: Bag> Subject for BagSubject<B> {
 }
 
 /// An addition.
-struct Count(Counter, AtomicUsize);
+struct Count(Counter, AtomicU64);
 
 impl Subject for Count {
     fn prepare(&self) {
@@ -262,7 +262,7 @@ pub fn all() -> Vec<(&'static str, Box<dyn Subject>)> {
     }
     let zero = || AtomicUsize::new(0);
     vec![
-        ("count", Box::new(Count(Counter::new(), zero()))),
+        ("count", Box::new(Count(Counter::new(), AtomicU64::new(0)))),
         ("list push", of_bag(Nodes::new(), false)),
         ("list pop", of_bag(Nodes::new(), true)),
         ("stack push", of_bag(Stack::new(), false)),
