@@ -134,13 +134,29 @@ fn refuse() {
     }
 }
 
+/// Whether the kernel has filters: then what it finds missing is the program.
+#[cfg(target_arch = "x86_64")]
+fn has_sandboxes() -> bool {
+    let none = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel finds no program there, and does nothing.
+    unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, none) };
+    let has = std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT);
+    if !has {
+        eprintln!("skipped: no filters of seccomp(2) here");
+    }
+    has
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_sandbox_that_is_entered_later() {
     const NAME: &str = "a_sandbox_that_is_entered_later";
     // Threads that start in it cannot be registered then: glibc would end the process.
     if !is_child(NAME) {
-        return in_child(NAME, "CPU_OPV_ALLOC_LATER");
+        if has_sandboxes() {
+            in_child(NAME, "CPU_OPV_ALLOC_LATER");
+        }
+        return;
     }
     work();
     let had_caches = GLOBAL.cached() > 0;
@@ -163,7 +179,10 @@ fn a_sandbox_that_is_entered_later() {
 fn a_sandbox_from_the_start() {
     const NAME: &str = "a_sandbox_from_the_start";
     if !is_child(NAME) {
-        return in_child(NAME, "CPU_OPV_ALLOC_REFUSE");
+        if has_sandboxes() {
+            in_child(NAME, "CPU_OPV_ALLOC_REFUSE");
+        }
+        return;
     }
     work();
     assert_eq!(Backend::get(), Backend::Lock);
