@@ -113,7 +113,7 @@ pub struct Accounts {
 }
 
 /// In front of a block, in as many bytes as it is aligned to, or more: its layout.
-const HEAD: usize = 16;
+type Head = [usize; 2];
 
 impl Accounts {
     pub const fn new() -> Self {
@@ -134,11 +134,8 @@ impl Accounts {
     }
 
     fn with_head(layout: Layout) -> (Layout, usize) {
-        let head = Layout::new::<[usize; 2]>();
-        head.extend(layout).map_or_else(
-            |_| std::process::abort(),
-            |(whole, offset)| (whole, offset.max(HEAD)),
-        )
+        let whole = Layout::new::<Head>().extend(layout);
+        whole.unwrap_or_else(|_| std::process::abort())
     }
 }
 
@@ -154,7 +151,7 @@ unsafe impl GlobalAlloc for &Accounts {
             }
             let block = start.add(offset);
             block
-                .cast::<[usize; 2]>()
+                .cast::<Head>()
                 .sub(1)
                 .write_unaligned([layout.size(), layout.align()]);
             self.out.fetch_add(layout.size() as isize, Relaxed);
@@ -167,7 +164,7 @@ unsafe impl GlobalAlloc for &Accounts {
         let (whole, offset) = Accounts::with_head(layout);
         // SAFETY: `alloc` returned it, which wrote the head.
         unsafe {
-            let head = block.cast::<[usize; 2]>().sub(1);
+            let head = block.cast::<Head>().sub(1);
             assert_eq!(
                 head.read_unaligned(),
                 [layout.size(), layout.align()],
