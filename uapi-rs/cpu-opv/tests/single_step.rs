@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::ptr::null_mut;
 
 use cpu_opv::{
-    Backend, Batch, CopyStack, Counter, CounterSet, Cpu, Histogram, List, LossMode, Node,
-    PerCpuLock, Ring, SlowPathCalls, Stack, StealStack, TraceRing, slow_path_calls,
+    Backend, Batch, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node, PerCpuLock, Ring,
+    SlowPathCalls, Stack, StealStack, slow_path_calls,
 };
 
 /// Many times more than an operation takes.
@@ -50,7 +50,6 @@ struct All {
     steal: StealStack<usize, 4>,
     copies: CopyStack<[u8; 100], 4>,
     ring: Ring<usize, 2, 2>,
-    trace: TraceRing,
 }
 
 type Operation = (&'static str, fn(&All));
@@ -91,10 +90,6 @@ const OPERATIONS: &[Operation] = &[
         all.stack.take(&mut batch, 2);
         assert_eq!(batch.next(), Some(1));
     }),
-    ("TMP::clock", |_| {
-        std::hint::black_box(std::time::Instant::now());
-    }),
-    ("TraceRing::push", |all| all.trace.push(&[1; 100]).unwrap()),
     ("Ring::push", |all| all.ring.push(1).unwrap()),
     // It has an atomic exchange. Where that takes several instructions, debuggers step over them as one; this does not.
     #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "s390x"))]
@@ -117,7 +112,6 @@ fn child() {
         steal: StealStack::new(),
         copies: CopyStack::new(),
         ring: Ring::new(),
-        trace: TraceRing::new(0, LossMode::Overwrite),
     };
     all.list.push(Box::new(Node::new(0)));
     for &(name, operation) in OPERATIONS {
@@ -128,12 +122,7 @@ fn child() {
         let slow = total(slow_path_calls()) - before;
         println!("{name}: {slow} by the slow path");
         // To consume needs no sequence, and with `Lock` there are atomic instructions.
-        assert!(
-            slow > 0
-                || name.starts_with("TMP")
-                || name == "Ring::consume_on"
-                || Backend::get() == Backend::Lock
-        );
+        assert!(slow > 0 || name == "Ring::consume_on" || Backend::get() == Backend::Lock);
     }
 }
 
