@@ -10,18 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    HANDLER, NoteFailure, Random, allowed, is_stress, on_all_threads, on_all_threads_while,
+    HANDLER, NoteFailure, Random, allowed, alone, is_stress, on_all_threads, on_all_threads_while,
     operations, stay_on, threads,
 };
 use cpu_opv::LossMode::{Discard, Overwrite};
 use cpu_opv::{Cpu, Error, PushError, Record, TraceRing};
-
-/// The handler of signals is one for all.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|error| error.into_inner())
-}
 
 /// A record of this thread, of a length that its number tells, up to some 300 bytes; each fiftieth is long.
 fn data(thread: usize, number: usize) -> Vec<u8> {
@@ -241,7 +234,7 @@ fn nobody_waits_for_a_stopped_producer() {
         // This thread goes on only when others have.
         let before = CONSUMED.load(Relaxed);
         let start = Instant::now();
-        while CONSUMED.load(Relaxed) < before + 200 {
+        while CONSUMED.load(Relaxed) < before + 200 && !common::has_failed() {
             assert!(
                 start.elapsed() < Duration::from_secs(60),
                 "all wait for this one"

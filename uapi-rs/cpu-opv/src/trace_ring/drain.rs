@@ -31,7 +31,7 @@ pub struct Record {
 /// An iterator that takes records out of a [`TraceRing`], in the order of their times.
 ///
 /// Each is taken out when it is returned: [`take`](Iterator::take) leaves the others there. While it lives, who else
-/// drains the same ring waits, and would wait for ever in the same thread. It may end before all that were there when
+/// drains the same ring waits, and would wait for ever in the same thread, or after it was leaked. It may end before all that were there when
 /// it began, if they are overwritten faster.
 pub struct Drain<'a> {
     ring: &'a TraceRing,

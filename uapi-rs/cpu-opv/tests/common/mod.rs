@@ -5,7 +5,7 @@
 
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,6 @@ pub fn on_all_threads(name: &str, work: impl Fn(usize) + Sync) {
 
 /// The same, with `meanwhile` run again and again by this thread.
 pub fn on_all_threads_while(name: &str, mut meanwhile: impl FnMut(), work: impl Fn(usize) + Sync) {
-    FAILED.store(false, Relaxed);
     let done = AtomicUsize::new(0);
     let tids: Vec<AtomicI32> = (0..threads()).map(|_| AtomicI32::new(0)).collect();
     if cfg!(not(miri)) {
@@ -223,6 +222,14 @@ impl Drop for Done<'_> {
 
 /// Whether one of the threads has panicked.
 static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// For tests that run one at a time, as they fail one at a time, or have a handler of signals that is one for all.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    FAILED.store(false, Relaxed);
+    alone
+}
 
 pub fn has_failed() -> bool {
     FAILED.load(Relaxed)
