@@ -49,9 +49,9 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32, timeout: Option<Duration>
         let seconds = c_long::try_from(timeout.as_secs()).unwrap_or(c_long::MAX);
         [seconds, timeout.subsec_nanos() as c_long]
     });
-    let timeout = timeout
-        .as_ref()
-        .map_or(ptr::null(), |timeout| &raw const *timeout);
+    let timeout = timeout.as_ref().map_or(ptr::null(), |timeout| {
+        timeout.as_ptr().cast::<libc::timespec>()
+    });
     // SAFETY: the word and the time outlive the call.
     let _ = keeping_errno(|| unsafe {
         let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;

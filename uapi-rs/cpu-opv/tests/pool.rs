@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use common::{Random, allowed, on_all_threads, operations, threads};
+use common::{Random, allowed, is_stress, on_all_threads, operations, threads};
 use cpu_opv::{Batch, Cpu, Error, Pool, Pooled, Stack, StealStack};
 
 /// What is left, which nobody else uses now.
@@ -87,7 +87,7 @@ fn halves_are_stolen_once() {
             }
         }
     });
-    assert!(halves.into_inner() != 0 || Cpu::all().len() == 1);
+    assert!(halves.into_inner() != 0 || Cpu::all().len() == 1 || !is_stress());
     let left = rest(|cpu| stack.pop_on(cpu));
     assert_eq!(taken.into_inner() + left, put.into_inner());
 }

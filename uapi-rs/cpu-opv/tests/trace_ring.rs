@@ -10,17 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    HANDLER, Random, allowed, on_all_threads, on_all_threads_while, operations, stay_on, threads,
+    HANDLER, NoteFailure, Random, allowed, alone, is_stress, on_all_threads, on_all_threads_while,
+    operations, stay_on, threads,
 };
 use cpu_opv::LossMode::{Discard, Overwrite};
 use cpu_opv::{Cpu, Error, PushError, Record, TraceRing};
-
-/// The handler of signals is one for all.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|error| error.into_inner())
-}
 
 /// A record of this thread, of a length that its number tells, up to some 300 bytes; each fiftieth is long.
 fn data(thread: usize, number: usize) -> Vec<u8> {
@@ -133,7 +127,7 @@ fn all_are_there_in_order() {
             let data = data(index, number);
             while !push(&ring, &mut random, &cpus, &data) {
                 full.fetch_add(1, Relaxed);
-                thread::yield_now();
+                common::yield_now();
             }
         }
     });
@@ -164,7 +158,7 @@ fn what_is_discarded_is_counted() {
     });
     while seen.drain(&ring, usize::MAX) != 0 {}
     seen.check(|thread| pushed[thread].lock().unwrap().clone());
-    assert_ne!(lost(&ring), 0);
+    assert!(lost(&ring) != 0 || !is_stress());
     assert_eq!(
         seen.len() + lost(&ring),
         operations() / threads() * threads()
@@ -196,7 +190,7 @@ fn what_is_overwritten_is_missed() {
     for by_cpu in &seen.numbers {
         assert!(by_cpu.iter().all(|numbers| numbers.is_sorted()));
     }
-    assert_ne!(seen.missed, 0);
+    assert!(seen.missed != 0 || !is_stress());
     assert_eq!(seen.missed, lost(&ring));
     assert_eq!(
         seen.len() + seen.missed,
@@ -240,7 +234,7 @@ fn nobody_waits_for_a_stopped_producer() {
         // This thread goes on only when others have.
         let before = CONSUMED.load(Relaxed);
         let start = Instant::now();
-        while CONSUMED.load(Relaxed) < before + 200 {
+        while CONSUMED.load(Relaxed) < before + 200 && !common::has_failed() {
             assert!(
                 start.elapsed() < Duration::from_secs(60),
                 "all wait for this one"
@@ -261,14 +255,16 @@ fn nobody_waits_for_a_stopped_producer() {
     LazyLock::force(&RING);
     let cpu = allowed()[0];
     let (done, victim) = (AtomicBool::new(false), AtomicI32::new(0));
-    let is_done = || done.load(Relaxed);
+    let is_done = || done.load(Relaxed) || common::has_failed();
     let produce = || {
+        let _failure = NoteFailure;
         stay_on(&[cpu]);
         while !is_done() {
             let _ = RING.push(&[1; 100]);
         }
     };
     thread::scope(|scope| {
+        let _failure = NoteFailure;
         scope.spawn(|| {
             // SAFETY: takes nothing.
             victim.store(unsafe { libc::gettid() }, Relaxed);
@@ -276,6 +272,7 @@ fn nobody_waits_for_a_stopped_producer() {
         });
         scope.spawn(produce);
         scope.spawn(|| {
+            let _failure = NoteFailure;
             while !is_done() {
                 CONSUMED.fetch_add(RING.drain().count(), Relaxed);
             }
@@ -288,6 +285,7 @@ fn nobody_waits_for_a_stopped_producer() {
             // SAFETY: takes no memory.
             unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), victim, libc::SIGUSR1) };
             while STOPS.load(Relaxed) <= stop {
+                common::yield_now();
                 thread::sleep(Duration::from_micros(100));
             }
         }
@@ -334,68 +332,15 @@ fn handlers_may_push() {
         while number < operations() / threads() || HANDLED.load(Relaxed) < 100 {
             assert!(push(&RING, &mut random, &cpus, &data(index, number % 1000)));
             number += 1;
+            if number % 1000 == 0 {
+                common::yield_now();
+            }
         }
     });
     ON.store(false, Relaxed);
     drain();
     assert_ne!(handled, 0);
     assert!(handled + rest + missed >= operations() / threads() * threads() + 100);
-}
-
-/// Each that waits is woken, as nothing but a wake-up ends the wait in time.
-#[test]
-fn who_waits_is_woken() {
-    let ring = TraceRing::new(0, Discard);
-    let rounds = if cfg!(miri) { 20 } else { operations() / 100 };
-    let turn = AtomicUsize::new(0);
-    let yield_until = |value| {
-        while turn.load(Relaxed) != value {
-            thread::yield_now();
-        }
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut random = Random::new(1);
-            for round in 0..rounds {
-                yield_until(2 * round + 1);
-                // About when the other one goes to sleep.
-                for _ in 0..random.below(200) {
-                    std::hint::spin_loop();
-                }
-                ring.push(b"wake up").unwrap();
-            }
-        });
-        for round in 0..rounds {
-            turn.store(2 * round + 1, Relaxed);
-            let start = Instant::now();
-            assert!(ring.wait(0, Some(Duration::from_secs(30))));
-            assert!(start.elapsed() < Duration::from_secs(20), "nobody woke it");
-            assert_eq!(ring.drain().count(), 1);
-            turn.store(2 * round + 2, Relaxed);
-        }
-    });
-    assert!(!ring.wait(0, Some(Duration::from_millis(1))));
-}
-
-#[test]
-fn who_waits_for_more_is_not_woken_by_less() {
-    let ring = TraceRing::new(0, Discard);
-    let cpu = allowed()[0];
-    thread::scope(|scope| {
-        let more = scope.spawn(|| ring.wait(2000, None));
-        let less = scope.spawn(|| ring.wait(100, None));
-        ring.push_on(cpu, &[0; 100]).unwrap();
-        assert!(less.join().unwrap());
-        assert!(!ring.wait(2000, Some(Duration::from_millis(10))));
-        assert!(!more.is_finished());
-        for _ in 0..20 {
-            ring.push_on(cpu, &[0; 100]).unwrap();
-        }
-        assert!(more.join().unwrap());
-    });
-    // More than there can be.
-    while ring.push_on(cpu, &[0; 100]).is_ok() {}
-    assert!(ring.wait(usize::MAX, None));
 }
 
 #[test]
@@ -430,14 +375,14 @@ fn each_length_fits_at_each_place() {
 fn the_mode_tells_what_is_lost() {
     let cpu = allowed()[0];
     let numbers = |mode| {
-        let ring = TraceRing::new(8 << 10, mode);
-        for number in 0..1000_u32 {
+        let ring = TraceRing::new(0, mode);
+        for number in 0..2000_u32 {
             let pushed = ring.push_on(cpu, &number.to_le_bytes());
             assert_eq!(pushed.is_err(), mode == Discard && ring.lost_on(cpu) != 0);
         }
         let records: Vec<_> = ring.drain().collect();
         let lost = ring.lost_on(cpu);
-        assert_eq!(lost + records.len(), 1000);
+        assert_eq!(lost + records.len(), 2000);
         let number = |record: &Record| u32::from_le_bytes(record.data[..].try_into().unwrap());
         (
             number(&records[0]),
@@ -447,8 +392,8 @@ fn the_mode_tells_what_is_lost() {
     };
     let (first, last, missed) = numbers(Discard);
     assert_eq!((first, missed), (0, 0));
-    assert!(last < 500);
+    assert!(last < 1000);
     let (first, last, missed) = numbers(Overwrite);
-    assert_eq!((last, missed), (999, first as usize));
-    assert!(first > 500);
+    assert_eq!((last, missed), (1999, first as usize));
+    assert!(first > 1000);
 }

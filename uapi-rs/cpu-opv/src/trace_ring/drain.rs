@@ -31,7 +31,7 @@ pub struct Record {
 /// An iterator that takes records out of a [`TraceRing`], in the order of their times.
 ///
 /// Each is taken out when it is returned: [`take`](Iterator::take) leaves the others there. While it lives, who else
-/// drains the same ring waits, and would wait for ever in the same thread. It may end before all that were there when
+/// drains the same ring waits, and would wait for ever in the same thread, or after it was leaked. It may end before all that were there when
 /// it began, if they are overwritten faster.
 pub struct Drain<'a> {
     ring: &'a TraceRing,
@@ -41,13 +41,41 @@ pub struct Drain<'a> {
     ends: Vec<usize>,
 }
 
+/// What the words before a record's data say.
+pub(super) struct Header {
+    number: usize,
+    time: u64,
+    /// `None`: there is no record before the end.
+    len: Option<usize>,
+    /// Where the next one begins.
+    after: usize,
+}
+
 /// Where a record is, and what its header says.
-struct Found {
-    position: usize,
+pub(super) struct Found {
+    pub(super) position: usize,
     number: usize,
     time: u64,
     len: usize,
     after: usize,
+}
+
+impl Header {
+    /// Any numbers, if others overwrite it.
+    pub(super) fn read(records: &Records, position: usize) -> Self {
+        let word = |index| records.word(position.wrapping_add(index)).load(Relaxed);
+        let mut time = word(2) as u64;
+        if TIME == 2 {
+            time |= (word(3) as u64) << 32;
+        }
+        let (after, len) = records.after(position);
+        Self {
+            number: word(0),
+            time,
+            len,
+            after,
+        }
+    }
 }
 
 impl<'a> Drain<'a> {
@@ -75,6 +103,15 @@ impl<'a> Drain<'a> {
 
     /// The oldest record of this CPU that is left.
     fn locate(&self, cpu: Cpu) -> Option<Found> {
+        self.locate_by(cpu, Header::read)
+    }
+
+    /// The same, with headers read by `header`.
+    pub(super) fn locate_by(
+        &self,
+        cpu: Cpu,
+        header: impl Fn(&Records, usize) -> Header,
+    ) -> Option<Found> {
         let records = self.ring.per_cpu.get_on(cpu);
         let end = self.ends[cpu.number()];
         let mut position = records.consumer.0.consumed.load(Relaxed);
@@ -87,40 +124,36 @@ impl<'a> Drain<'a> {
             if left == 0 || left > records.words.len() {
                 return None;
             }
-            let (after, len) = records.after(position);
-            let word = |index| records.word(position.wrapping_add(index)).load(Relaxed);
-            let mut time = word(2) as u64;
-            if TIME == 2 {
-                time |= (word(3) as u64) << 32;
-            }
-            let number = word(0);
+            let header = header(records, position);
             if self.is_gone(records, position) {
                 continue;
             }
-            match len {
-                None => position = after,
-                Some(len) => {
-                    return Some(Found {
-                        position,
-                        number,
-                        time,
-                        len,
-                        after,
-                    });
-                }
-            }
+            let Some(len) = header.len else {
+                position = header.after;
+                continue;
+            };
+            return Some(Found {
+                position,
+                number: header.number,
+                time: header.time,
+                len,
+                after: header.after,
+            });
         }
     }
 
     /// Whether what was read there may have been overwritten: see the module's text, L.
     fn is_gone(&self, records: &Records, position: usize) -> bool {
         fence(Acquire);
-        let overwritten = || records.oldest.load(Relaxed).wrapping_sub(position) as isize > 0;
-        self.ring.mode == LossMode::Overwrite && overwritten()
+        // What is there begins between `oldest` and a `head` that was seen before, which are no further apart than that:
+        // so it does not matter by how much a consumer is late.
+        let is_there =
+            || position.wrapping_sub(records.oldest.load(Relaxed)) <= records.words.len();
+        self.ring.mode == LossMode::Overwrite && !is_there()
     }
 
     /// Takes this record out, unless it is overwritten meanwhile.
-    fn take_out(&self, cpu: Cpu, found: &Found) -> Option<Record> {
+    pub(super) fn take_out(&self, cpu: Cpu, found: &Found) -> Option<Record> {
         let records = self.ring.per_cpu.get_on(cpu);
         let mut data = Vec::with_capacity(found.len.next_multiple_of(WORD));
         for index in 0..found.len.div_ceil(WORD) {

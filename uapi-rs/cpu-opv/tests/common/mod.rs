@@ -4,8 +4,8 @@
 #![allow(dead_code, reason = "not each test uses all of it")]
 
 use std::env;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,11 @@ pub fn operations() -> usize {
         .ok()
         .and_then(|number| number.parse().ok())
         .unwrap_or(200_000)
+}
+
+/// Whether that is enough for what is rare to happen.
+pub fn is_stress() -> bool {
+    operations() >= 100_000
 }
 
 /// The CPUs that this thread is allowed on.
@@ -105,11 +110,13 @@ pub fn on_all_threads_while(name: &str, mut meanwhile: impl FnMut(), work: impl 
             let (work, done, tids) = (&work, &done, &tids);
             scope.spawn(move || {
                 let _done = Done(done);
+                let _failure = NoteFailure;
                 tids[index].store(gettid(), Relaxed);
                 work(index);
                 block_signals();
             });
         }
+        let _failure = NoteFailure;
         let mut last = Instant::now();
         while done.load(Relaxed) != threads() {
             meanwhile();
@@ -210,6 +217,38 @@ struct Done<'a>(&'a AtomicUsize);
 impl Drop for Done<'_> {
     fn drop(&mut self) {
         self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// Whether one of the threads has panicked.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// For tests that run one at a time, as they fail one at a time, or have a handler of signals that is one for all.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    FAILED.store(false, Relaxed);
+    alone
+}
+
+pub fn has_failed() -> bool {
+    FAILED.load(Relaxed)
+}
+
+/// For who waits for another thread: panics if one has failed, so that the test fails, and does not hang.
+pub fn yield_now() {
+    assert!(!has_failed(), "another thread has failed");
+    thread::yield_now();
+}
+
+/// What others wait for does not come if this thread panics.
+pub struct NoteFailure;
+
+impl Drop for NoteFailure {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            FAILED.store(true, Relaxed);
+        }
     }
 }
 

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What others do at the worst moment, by hand: under load it is too rare to tell a missing check.
+
+use core::cell::Cell;
+use core::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::drain::Header;
+use super::push::Push;
+use super::{LossMode, MOST, Records, TraceRing};
+use crate::backend::Backend;
+use crate::cpu::Cpu;
+use crate::per_cpu::whole;
+use crate::slots::Slots;
+use crate::sys;
+use crate::way::{Atomic, Attempt, Operation, Opv, Stop, Way};
+
+fn push(ring: &TraceRing, cpu: Cpu, data: &[u8]) {
+    ring.push_on(cpu, data).unwrap();
+}
+
+/// Overwrites all that there is, by records of another layout, and so that no header is where one was.
+fn overwrite(ring: &TraceRing, cpu: Cpu) {
+    for _ in 0..100 {
+        push(ring, cpu, &[0xff; 1000]);
+    }
+}
+
+#[test]
+fn data_that_was_overwritten_is_not_taken_out() {
+    let cpu = Cpu::current();
+    let ring = TraceRing::new(0, LossMode::Overwrite);
+    push(&ring, cpu, b"first");
+    let drain = ring.drain_on(cpu);
+    let found = drain.locate_by(cpu, Header::read).unwrap();
+    overwrite(&ring, cpu);
+    // It has the first one's header, and others' data.
+    assert_eq!(drain.take_out(cpu, &found), None);
+}
+
+#[test]
+fn a_header_that_was_overwritten_is_not_used() {
+    let cpu = Cpu::current();
+    let ring = TraceRing::new(0, LossMode::Overwrite);
+    // More than one, so that what was there when the drain began is not all gone.
+    for _ in 0..100 {
+        push(&ring, cpu, b"some");
+    }
+    let drain = ring.drain_on(cpu);
+    let reads = Cell::new(0);
+    let read = |records: &Records, position| {
+        reads.set(reads.get() + 1);
+        if reads.get() == 1 {
+            // As much as overwrites some of them: the last of the old ones are there.
+            while records.oldest.load(Relaxed) == 0 {
+                push(&ring, cpu, &[0xff; 1000]);
+            }
+        }
+        Header::read(records, position)
+    };
+    let found = drain.locate_by(cpu, read).unwrap();
+    assert_eq!(reads.get(), 2);
+    assert_eq!(found.position, ring.per_cpu.get_on(cpu).oldest.get());
+    assert_eq!(drain.take_out(cpu, &found).unwrap().data, b"some");
+}
+
+/// A record, with another one put there while it asks for the time.
+struct Interrupted<'a> {
+    push: Push<'a>,
+    by: &'a dyn Fn(),
+}
+
+impl Operation<Records> for Interrupted<'_> {
+    type Output = Option<usize>;
+
+    fn attempt<W: Way>(&mut self, way: &W, data: &Records) -> Attempt<Option<usize>> {
+        self.push.attempt_by(way, data, || {
+            let time = sys::monotonic_time();
+            (self.by)();
+            time
+        })
+    }
+}
+
+#[test]
+fn a_time_that_others_are_past_is_not_used() {
+    let cpu = Cpu::current();
+    let ring = TraceRing::new(0, LossMode::Discard);
+    let (control, records) = ring.per_cpu.slot_of(cpu);
+    let mut room = [0; MOST];
+    let mut interrupted = Interrupted {
+        push: Push::new(LossMode::Discard, &mut room, b"earlier"),
+        by: &|| push(&ring, cpu, b"later"),
+    };
+    // Of the ways, those that keep nobody off between two primitives, with any thread on any CPU.
+    let records = whole(records);
+    let attempt = match Backend::get() {
+        Backend::CpuOpv => interrupted.attempt(&Opv(cpu), records),
+        _ => interrupted.attempt(&Atomic { control, cpu }, records),
+    };
+    assert!(matches!(attempt, Err(Stop::Again)), "{attempt:?}");
+    let drained: Vec<_> = ring.drain_on(cpu).map(|record| record.data).collect();
+    assert_eq!(drained, [b"later"]);
+}
+
+/// As on 32-bit systems, where that is 8 GiB of records.
+#[test]
+fn a_consumer_may_be_late_by_half_of_all_positions() {
+    let cpu = Cpu::current();
+    let ring = TraceRing::new(0, LossMode::Overwrite);
+    let records = ring.per_cpu.get_on(cpu);
+    for late in [
+        usize::MAX / 2 - 1,
+        usize::MAX / 2 + 1,
+        usize::MAX - (1 << 20) + 1,
+    ] {
+        let head = records.head.get();
+        records
+            .consumer
+            .0
+            .consumed
+            .store(head.wrapping_sub(late), Relaxed);
+        records.oldest.store(head, Relaxed);
+        push(&ring, cpu, b"at last");
+        let drained: Vec<_> = ring.drain_on(cpu).map(|record| record.data).collect();
+        assert_eq!(drained, [b"at last"], "late by {late}");
+    }
+}
+
+/// Or else who waits for as much as there can be, waits for ever.
+#[test]
+fn what_is_full_is_half_full() {
+    let cpu = Cpu::current();
+    // Wherever it begins, and with something there.
+    for len in (0..TraceRing::MAX_LEN).step_by(if cfg!(miri) { 304 } else { 16 }) {
+        let ring = TraceRing::new(0, LossMode::Discard);
+        push(&ring, cpu, &vec![0; len]);
+        assert_eq!(ring.drain_on(cpu).count(), 1);
+        push(&ring, cpu, &[0; 300]);
+        while ring.push_on(cpu, &[0; TraceRing::MAX_LEN]).is_ok() {}
+        assert!(ring.wait(usize::MAX, Some(Duration::ZERO)), "{len}");
+    }
+}
