@@ -120,8 +120,10 @@ pub enum LossMode {
 ///
 /// Most of a push is to ask for the time. One of 16 bytes takes 37 ns in either mode, of which the time is 23, where a
 /// `Mutex<VecDeque>` of such records takes 34 and an `mpsc` channel 34: by one thread that nobody competes with, on a
-/// virtual x86_64 machine without `cpu_opv(2)` (`cargo run --release --bin push` in cpu-opv-bench). A record takes 24 bytes (16 on 32-bit systems) more than its
-/// data, in units of two words. Memory of CPUs that nothing is pushed on is not touched, if the rings are large.
+/// virtual machine (AMD EPYC) without `cpu_opv(2)`, by `cargo run --release --bin push` in cpu-opv-bench.
+///
+/// A record takes 24 bytes (16 on 32-bit systems) more than its data, in units of two words. Memory of CPUs that nothing
+/// is pushed on is not touched, if the rings are large.
 pub struct TraceRing {
     per_cpu: PerCpu<Records>,
     mode: LossMode,

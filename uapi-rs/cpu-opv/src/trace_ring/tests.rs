@@ -22,7 +22,7 @@ fn push(ring: &TraceRing, cpu: Cpu, data: &[u8]) {
 
 /// Overwrites all that there is, by records of another layout, and so that no header is where one was.
 fn overwrite(ring: &TraceRing, cpu: Cpu) {
-    for _ in 0..100 {
+    for _ in 0..20 {
         push(ring, cpu, &[0xff; 1000]);
     }
 }
@@ -133,7 +133,7 @@ fn a_consumer_may_be_late_by_half_of_all_positions() {
 fn what_is_full_is_half_full() {
     let cpu = Cpu::current();
     // Wherever it begins, and with something there.
-    for len in (0..TraceRing::MAX_LEN).step_by(if cfg!(miri) { 304 } else { 16 }) {
+    for len in (0..TraceRing::MAX_LEN).step_by(if cfg!(miri) { 1216 } else { 16 }) {
         let ring = TraceRing::new(0, LossMode::Discard);
         push(&ring, cpu, &vec![0; len]);
         assert_eq!(ring.drain_on(cpu).count(), 1);
