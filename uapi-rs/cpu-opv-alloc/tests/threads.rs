@@ -81,10 +81,9 @@ fn threads_leave_nothing_behind() {
     println!("{} bytes out, {} cached", ACCOUNTS.out(), ALLOC.cached());
     assert!(ACCOUNTS.out() as usize <= most);
     if caches() {
-        assert!(
-            ACCOUNTS.calls() < THREADS * BLOCKS / 4,
-            "most are of a cache"
-        );
+        // How many depends on how long it takes: each second the caches of CPUs that seem idle are given back.
+        let calls = ACCOUNTS.calls();
+        assert!(calls < THREADS * BLOCKS / 2, "{calls} were not of a cache");
     }
 
     // All at once, and then asleep.
