@@ -14,6 +14,7 @@
  *   NO_TARGET  there is none any more
  *   WAIT       the disturber waits until a CPU has stopped, or the call is over
  *   DONE       the disturber has done what it does: that CPU goes on
+ *   SKIP       the next call is not to stop at its next instruction, but at one after that
  *
  * It also goes on once the disturber can do no more without it: when that waits for it in the kernel, in a loop with
  * PAUSE, or sleeps. Should that not show, PATIENCE ends it, which is counted.
@@ -28,7 +29,7 @@
 #include <time.h>
 #include "../programs/qemu-plugin.h"
 
-enum mark { CASE = 0x10, USER, ARM, DISARM, TARGET, NO_TARGET, WAIT, DONE };
+enum mark { CASE = 0x10, USER, ARM, DISARM, TARGET, NO_TARGET, WAIT, DONE, SKIP };
 
 #define PATIENCE_S 1
 #define TIMES_MAX 8	/* that an instruction counts in a call */
@@ -164,6 +165,9 @@ static void on_mark(unsigned int cpu, void *data)
 	case DONE:
 		if (state != NO_CALL)
 			set_state(WENT_ON);
+		break;
+	case SKIP:
+		wanted++;
 		break;
 	}
 	pthread_mutex_unlock(&lock);

@@ -45,6 +45,8 @@ struct Case<'a> {
     memory: &'a Memory,
     target: usize,
     round: &'a Round,
+    /// stop at each, or at every second instruction, and so on
+    every: u32,
 }
 
 type Outcome = Result<u32, String>;
@@ -71,11 +73,17 @@ impl Case<'_> {
     ) -> Outcome {
         let ops = self.memory.vector(1);
         let this = Disturbance {
+            every: self.every,
             prepare,
             disturb,
             check,
         };
-        at_each_instruction(self.round, || run(&ops, self.target), this)
+        at_each_instruction(
+            self.round,
+            &[CALLER, self.target],
+            || run(&ops, self.target),
+            this,
+        )
     }
 
     /// With anonymous memory; what was stored is looked at again when the call is over.
@@ -341,21 +349,13 @@ impl Case<'_> {
         })
     }
 
-    /// Of each so many calls, as it takes its time.
     fn unplug(&self) -> Outcome {
-        let mut number = 0;
-        let mut disturb = || {
-            number += 1;
-            if number % 16 == 0 {
-                set_online(self.target, false);
-            }
-        };
         let prepare = || {
             set_online(self.target, true);
             self.memory.reset();
         };
         let check = |result, ()| as_ever(result, self.memory.values());
-        let outcome = self.at_each(prepare, &mut disturb, check);
+        let outcome = self.at_each(prepare, || set_online(self.target, false), check);
         set_online(self.target, true);
         outcome
     }
@@ -411,27 +411,27 @@ fn set_online(cpu: usize, online: bool) {
 /// Prints what came of each disturbance of a call for such a CPU.
 pub fn run_all(place: Place, mut report: impl FnMut(&str, Outcome)) {
     type Run = fn(&Case<'_>) -> Outcome;
-    // and whether a CPU that is offline can have it
-    let disturbances: [(&str, bool, Run); 15] = [
-        ("nothing", true, |case| case.nothing()),
-        ("store", true, |case| case.store()),
-        ("fork", true, |case| case.fork()),
-        ("protect", true, |case| case.protect()),
-        ("write-protect", true, |case| case.write_protect()),
-        ("unmap", true, |case| case.unmap()),
-        ("remap", true, |case| case.remap()),
-        ("discard", true, |case| case.discard()),
-        ("page out", true, |case| case.page_out()),
-        ("vector", true, |case| case.vector()),
-        ("signal", true, |case| case.signal()),
-        ("thread", false, |case| case.thread()),
-        ("touch", false, |case| case.touch()),
-        ("unplug", false, |case| case.unplug()),
-        ("move away", false, |case| case.move_away()),
+    // Whether a CPU that is offline can have it, and at how many instructions: fewer if it takes long.
+    let disturbances: [(&str, bool, u32, Run); 15] = [
+        ("nothing", true, 1, |case| case.nothing()),
+        ("protect", true, 1, |case| case.protect()),
+        ("write-protect", true, 1, |case| case.write_protect()),
+        ("unmap", true, 1, |case| case.unmap()),
+        ("remap", true, 1, |case| case.remap()),
+        ("discard", true, 1, |case| case.discard()),
+        ("touch", false, 1, |case| case.touch()),
+        ("page out", true, 1, |case| case.page_out()),
+        ("store", true, 1, |case| case.store()),
+        ("vector", true, 1, |case| case.vector()),
+        ("thread", false, 1, |case| case.thread()),
+        ("signal", true, 1, |case| case.signal()),
+        ("move away", false, 1, |case| case.move_away()),
+        ("fork", true, 8, |case| case.fork()),
+        ("unplug", false, 32, |case| case.unplug()),
     ];
     let memory = Memory::new();
     set_online(ELSEWHERE, place != Offline);
-    for (name, offline_too, run) in disturbances {
+    for (name, offline_too, every, run) in disturbances {
         // CPU 0 stays online, and a busy one takes its spinning thread elsewhere.
         if (place == Offline && !offline_too) || (name == "unplug" && place != Idle) {
             continue;
@@ -442,6 +442,7 @@ pub fn run_all(place: Place, mut report: impl FnMut(&str, Outcome)) {
             memory: &memory,
             target: place.target(),
             round: &round,
+            every,
         };
         let outcome = match place {
             Busy => while_busy(TARGET, || run(&case)),

@@ -23,4 +23,5 @@ marks! {
     no_target "15"
     wait "16"
     done "17"
+    skip "18"
 }

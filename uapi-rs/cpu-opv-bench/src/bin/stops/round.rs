@@ -72,6 +72,8 @@ impl Round {
 
 /// One thing to be done while a call stands still.
 pub struct Disturbance<P, D, C> {
+    /// 1, or more to leave out instructions in between
+    pub every: u32,
     /// what is done before each call
     pub prepare: P,
     pub disturb: D,
@@ -81,8 +83,11 @@ pub struct Disturbance<P, D, C> {
 
 /// Has a thread on the caller's CPU make this call again and again, and stops it where it is one instruction further each
 /// time. Returns how many instructions that were, or what was not allowed.
+///
+/// It is allowed on these CPUs, the first of which is the caller's.
 pub fn at_each_instruction<S>(
     round: &Round,
+    cpus: &[usize],
     call: impl Fn() -> i32 + Send,
     mut this: Disturbance<
         impl FnMut(),
@@ -92,7 +97,7 @@ pub fn at_each_instruction<S>(
 ) -> Result<u32, String> {
     thread::scope(|scope| {
         scope.spawn(|| {
-            stay_on(0, &[CALLER]);
+            stay_on(0, cpus);
             round.call_as_asked_for(call);
         });
         let _end = OnDrop(|| round.ends.store(true, SeqCst));
@@ -102,10 +107,11 @@ pub fn at_each_instruction<S>(
             (this.prepare)();
             let (result, seen, was_over) = round.disturb(&mut this.disturb);
             (this.check)(result, seen).map_err(|what| format!("instruction {number}: {what}"))?;
-            number += 1;
+            number += this.every;
+            (1..this.every).for_each(|_| marks::skip());
             beyond = if was_over { beyond + 1 } else { 0 };
         }
-        Ok(number - beyond)
+        Ok(number - beyond * this.every)
     })
 }
 

@@ -43,6 +43,7 @@ fn at_each(subject: &dyn Subject, mut disturb: impl FnMut(&Round)) -> Result<u32
     marks::user();
     let round = Round::default();
     let this = Disturbance {
+        every: 1,
         prepare: || {
             subject.prepare();
             stay_on(thread_of(&round), &[CALLER]);
@@ -54,7 +55,7 @@ fn at_each(subject: &dyn Subject, mut disturb: impl FnMut(&Round)) -> Result<u32
             subject.check(result)
         },
     };
-    at_each_instruction(&round, || subject.call(), this)
+    at_each_instruction(&round, &[CALLER], || subject.call(), this)
 }
 
 fn thread_of(round: &Round) -> i32 {
