@@ -64,8 +64,9 @@
 //!
 //! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
 //! moment: with `cpu_opv(2)` each operation completes even if each instruction is interrupted, but for
-//! [`Ring::consume_on`], which has an atomic exchange, and [`TraceRing::push`], which reads the clock: `clock_gettime(3)`
-//! begins anew for as long as the kernel's timer comes in between. An operation on the current CPU does not fail:
+//! [`Ring::consume_on`] and the first addition to a [`Counter`] or its like, which have atomic instructions, and
+//! [`TraceRing::push`], which reads the clock: `clock_gettime(3)` begins anew for as long as the kernel's timer comes in
+//! between. An operation on the current CPU does not fail:
 //! where the kernel has no memory for the slow path, or a sandbox that was entered later refuses it, the operation goes on
 //! trying by sequences. It panics only in a thread that cannot run those either, because that sandbox refused to have it
 //! registered with rseq: let [`register_thread`] be the first thing that a thread does, or enter the sandbox before the
