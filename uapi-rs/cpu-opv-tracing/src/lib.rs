@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A layer for [`tracing_subscriber`] that keeps spans and events in a ring buffer for each CPU: a
-//! [`TraceRing`](cpu_opv::TraceRing).
+//! [`TraceRing`].
 //!
 //! ```
 //! use cpu_opv_tracing::{Kind, LossMode, ring};
