@@ -5,16 +5,13 @@
 
 mod common;
 
-#[cfg(target_arch = "x86_64")]
 use std::alloc::Layout;
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
 use std::thread;
 
-#[cfg(target_arch = "x86_64")]
 use common::{Accounts, Block};
-#[cfg(target_arch = "x86_64")]
 use cpu_opv::Backend;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -83,13 +80,10 @@ fn what_the_first_allocation_allocates() {
     assert_eq!(GLOBAL.cached() > 0, common::caches());
 }
 
-#[cfg(target_arch = "x86_64")]
 static ACCOUNTS: Accounts = Accounts::new();
-#[cfg(target_arch = "x86_64")]
 static ALLOC: CpuOpvAlloc<&Accounts> = CpuOpvAlloc::with_backing(&ACCOUNTS);
 
 /// Of a class, more than it has room for on a CPU. The depot has places for the rest.
-#[cfg(target_arch = "x86_64")]
 fn some_blocks() -> Vec<impl Sized> {
     let layout = Layout::new::<[u64; 128]>();
     (0..100)
@@ -100,9 +94,8 @@ fn some_blocks() -> Vec<impl Sized> {
 /// Has the kernel answer what the caches take with EPERM from now on, in this thread and those that it starts.
 ///
 /// It does not allocate, to come before what does.
-#[cfg(target_arch = "x86_64")]
 fn refuse() {
-    /// The number of cpu_opv(2) on x86_64.
+    /// The number of cpu_opv(2).
     const CPU_OPV: libc::c_long = 473;
     const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
     const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -135,7 +128,6 @@ fn refuse() {
 }
 
 /// Whether the kernel has filters: then what it finds missing is the program.
-#[cfg(target_arch = "x86_64")]
 fn has_sandboxes() -> bool {
     let none = std::ptr::null::<libc::sock_fprog>();
     // SAFETY: the kernel finds no program there, and does nothing.
@@ -147,7 +139,6 @@ fn has_sandboxes() -> bool {
     has
 }
 
-#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_sandbox_that_is_entered_later() {
     const NAME: &str = "a_sandbox_that_is_entered_later";
@@ -174,7 +165,6 @@ fn a_sandbox_that_is_entered_later() {
     assert_eq!(had_caches, common::caches());
 }
 
-#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_sandbox_from_the_start() {
     const NAME: &str = "a_sandbox_from_the_start";
@@ -190,7 +180,6 @@ fn a_sandbox_from_the_start() {
 }
 
 /// Before the first allocation.
-#[cfg(target_arch = "x86_64")]
 #[used]
 #[unsafe(link_section = ".init_array.00100")]
 static REFUSE: extern "C" fn() = {
