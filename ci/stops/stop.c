@@ -17,7 +17,8 @@
  *   SKIP       the next call is not to stop at its next instruction, but at one after that
  *
  * It also goes on once the disturber can do no more without it: when that waits for it in the kernel, in a loop with
- * PAUSE, or sleeps. Should that not show, PATIENCE ends it, which is counted.
+ * PAUSE, or sleeps. Should that not show, PATIENCE_S ends it, which is counted; as are the calls that were disturbed before
+ * they came to their instruction, as the disturber had no more patience.
  *
  * An instruction counts a few times in a call. So who waits in a loop gets over it.
  *
@@ -54,7 +55,8 @@ static volatile enum state { NO_CALL, RUNS, STOPPED, WENT_ON } state;	/* of the 
 static int caller, disturber = -1, target = -1;
 static bool user;
 static unsigned int wanted, count;	/* instructions of this call: at which to stop, and so far */
-static unsigned int calls, pauses, timeouts;
+static unsigned int calls, pauses;
+static unsigned int let_go, missed;	/* for want of patience: stopped CPUs, and instructions to stop at */
 
 static struct point *point_of(uint64_t address)
 {
@@ -72,8 +74,8 @@ static void set_state(enum state to)
 	pthread_cond_broadcast(&changed);
 }
 
-/* Waits as long as this is the state, but no longer than anything takes. The lock is held. */
-static void wait_while(enum state is)
+/* Waits as long as this is the state, but no longer than anything takes: counts that. The lock is held. */
+static void wait_while(enum state is, unsigned int *impatient)
 {
 	struct timespec end;
 
@@ -81,7 +83,7 @@ static void wait_while(enum state is)
 	end.tv_sec += PATIENCE_S;
 	while (state == is) {
 		if (pthread_cond_timedwait(&changed, &lock, &end)) {
-			timeouts++;
+			++*impatient;
 			return;
 		}
 	}
@@ -102,7 +104,7 @@ static void run_in_call(struct point *point)
 		return;
 	point->stops++;
 	set_state(STOPPED);
-	wait_while(STOPPED);
+	wait_while(STOPPED, &let_go);
 	state = WENT_ON;
 }
 
@@ -160,7 +162,7 @@ static void on_mark(unsigned int cpu, void *data)
 		break;
 	case WAIT:
 		disturber = cpu;
-		wait_while(RUNS);
+		wait_while(RUNS, &missed);
 		break;
 	case DONE:
 		if (state != NO_CALL)
@@ -199,7 +201,7 @@ static void on_translated(struct qemu_plugin_tb *tb)
 
 static void report(void)
 {
-	fprintf(out, "# %u calls, %u timeouts\n", calls, timeouts);
+	fprintf(out, "# %u calls; %u went on, and %u were disturbed, for want of patience\n", calls, let_go, missed);
 	for (size_t i = 0; i < 1 << POINTS_BITS; i++)
 		if (points[i].runs)
 			fprintf(out, "%lx %u %u\n", points[i].address, points[i].runs, points[i].stops);

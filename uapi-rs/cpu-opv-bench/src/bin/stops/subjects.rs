@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use cpu_opv::{
-    CopyStack, Counter, Cpu, Memory, Node, PerCpuLock, RawList, Ring, Stack, StealStack,
+    CopyStack, Counter, CounterSet, Cpu, Memory, Node, PerCpuLock, RawList, Ring, Stack, StealStack,
 };
 
 use crate::round::CALLER;
@@ -144,7 +144,9 @@ impl<B: Bag> Subject for BagSubject<B> {
     }
 
     fn check(&self, result: i32) -> Result<(), String> {
-        let left = Cpu::all().flat_map(|cpu| std::iter::from_fn(move || self.bag.pop(Some(cpu))));
+        // No more than there can be: a list that is broken may have no end.
+        let of = |cpu| std::iter::from_fn(move || self.bag.pop(Some(cpu))).take(ROOM);
+        let left = Cpu::all().flat_map(of);
         let mut items: Vec<usize> = left
             .chain([result as usize, self.kept.load(SeqCst)])
             .collect();
@@ -178,6 +180,38 @@ impl Subject for Count {
 
     fn check(&self, _: i32) -> Result<(), String> {
         equal(self.0.sum(), self.1.load(SeqCst).wrapping_add(1))
+    }
+}
+
+/// An addition to two counters in one step.
+struct Together(CounterSet, AtomicU64);
+
+impl Together {
+    fn add(&self, cpu: Option<Cpu>, n: u64) {
+        match cpu {
+            None => self.0.add([(0, n), (1, n)]),
+            Some(cpu) => self.0.add_on(cpu, [(0, n), (1, n)]).expect(ALLOWED),
+        }
+    }
+}
+
+impl Subject for Together {
+    fn prepare(&self) {
+        self.1.store(0, SeqCst);
+    }
+
+    fn call(&self) -> i32 {
+        self.add(None, 1);
+        0
+    }
+
+    fn disturb(&self, cpu: Option<Cpu>) {
+        self.1.fetch_add(100, SeqCst);
+        self.add(cpu, 100);
+    }
+
+    fn check(&self, _: i32) -> Result<(), String> {
+        equal(self.0.drain(), vec![self.1.load(SeqCst) + 1; 2])
     }
 }
 
@@ -262,6 +296,10 @@ pub fn all() -> Vec<(&'static str, Box<dyn Subject>)> {
     }
     let zero = || AtomicUsize::new(0);
     vec![
+        (
+            "set of counters",
+            Box::new(Together(CounterSet::new(2), AtomicU64::new(0))),
+        ),
         ("count", Box::new(Count(Counter::new(), AtomicU64::new(0)))),
         ("list push", of_bag(Nodes::new(), false)),
         ("list pop", of_bag(Nodes::new(), true)),
