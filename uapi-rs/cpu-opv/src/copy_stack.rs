@@ -14,6 +14,7 @@ use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, whole};
+use crate::slots::Slots;
 use crate::vector::Plain;
 use crate::way::{self, Attempt, Operation, Way};
 use crate::word::Word;

@@ -12,6 +12,7 @@ use crate::cpu::Cpu;
 use crate::error::{Error, Refused};
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, whole};
+use crate::slots::Slots;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
 

@@ -17,6 +17,7 @@ use crate::cpu::Cpu;
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, Zeroed, whole};
+use crate::slots::Slots;
 use crate::vector::Plain;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;

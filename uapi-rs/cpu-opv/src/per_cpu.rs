@@ -241,37 +241,6 @@ impl<T> PerCpu<T> {
         let distance = (&raw const *data).addr() - first.addr();
         Cpu::new(distance / size_of::<Slot<T>>()).expect("it is one of these")
     }
-
-    /// Does it to a part of the current CPU's data.
-    #[inline(always)]
-    pub(crate) fn here<D, O: Operation<D>>(
-        &self,
-        part: impl Fn(&T) -> &D,
-        operation: O,
-    ) -> O::Output {
-        Slots::here(self, part, operation)
-    }
-
-    /// The same, for who has another way if this one fails.
-    #[inline(always)]
-    pub(crate) fn try_here<D, O: Operation<D>>(
-        &self,
-        part: impl Fn(&T) -> &D,
-        operation: O,
-    ) -> Option<O::Output> {
-        Slots::try_here(self, part, operation)
-    }
-
-    /// Does it to a part of the data of `cpu`, if this thread is allowed on that.
-    #[inline(always)]
-    pub(crate) fn on<D, O: Operation<D>>(
-        &self,
-        cpu: Cpu,
-        part: impl Fn(&T) -> &D,
-        operation: O,
-    ) -> Result<O::Output, Error> {
-        Slots::on(self, cpu, part, operation)
-    }
 }
 
 // SAFETY: to make one, `mapped` goes through `Backend::get`, and there is a slot for each CPU.

@@ -9,6 +9,7 @@ use crate::cpu::Cpu;
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, whole};
+use crate::slots::Slots;
 use crate::way::{self, Attempt, Operation, Way};
 use crate::word::Word;
 

@@ -39,6 +39,7 @@ use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, whole};
+use crate::slots::Slots;
 use crate::vector::Plain;
 use crate::way::{Attempt, Operation, Stop, Way};
 use crate::word::Word;

@@ -58,6 +58,7 @@ use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
 use crate::futex::FutexLock;
 use crate::per_cpu::{PerCpu, whole};
+use crate::slots::Slots;
 use crate::waiters::Waiters;
 use crate::word::Word;
 use push::{Push, push_long};
