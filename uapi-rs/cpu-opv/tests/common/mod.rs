@@ -3,94 +3,24 @@
 //! What the stress tests share.
 #![allow(dead_code, reason = "not each test uses all of it")]
 
-use std::env;
+mod machine;
+
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cpu_opv::{Backend, Cpu, Error, PushError};
+pub use machine::*;
 
-/// Before anything else: the backend of CPU_OPV_BACKEND, or the best. `Fallback` is the best without cpu_opv(2).
-#[used]
-#[unsafe(link_section = ".init_array")]
-static SELECT_BACKEND: extern "C" fn() = {
-    extern "C" fn select() {
-        let Some(name) = env::var_os("CPU_OPV_BACKEND") else {
-            return;
-        };
-        let selected = match name.to_str() {
-            Some("CpuOpv") => Backend::CpuOpv.select(),
-            Some("Membarrier") => Backend::Membarrier.select(),
-            Some("Lock") => Backend::Lock.select(),
-            Some("Fallback") => Backend::Membarrier
-                .select()
-                .or_else(|_| Backend::Lock.select()),
-            _ => panic!("CPU_OPV_BACKEND is CpuOpv, Membarrier, Lock or Fallback"),
-        };
-        selected.expect("this system has CPU_OPV_BACKEND");
-    }
-    select
-};
-
-/// More threads than CPUs, so that they preempt each other.
-pub fn threads() -> usize {
-    2 * thread::available_parallelism().map_or(2, usize::from) + 1
-}
-
-/// How many operations a stress test does in all: CPU_OPV_STRESS, or enough to see it work.
+/// How many operations a stress test does in all.
 pub fn operations() -> usize {
-    env::var("CPU_OPV_STRESS")
-        .ok()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(200_000)
+    operations_or(200_000)
 }
 
 /// Whether that is enough for what is rare to happen.
 pub fn is_stress() -> bool {
     operations() >= 100_000
-}
-
-/// The CPUs that this thread is allowed on.
-pub fn allowed() -> Vec<Cpu> {
-    // SAFETY: a set of zeroes is empty, and the kernel fills in as much as it is told that there is room for.
-    let set = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &mut set), 0);
-        set
-    };
-    Cpu::all()
-        // SAFETY: the set is initialised.
-        .filter(|cpu| unsafe { libc::CPU_ISSET(cpu.number(), &set) })
-        .collect()
-}
-
-/// Restricts this thread to these CPUs.
-pub fn stay_on(cpus: &[Cpu]) {
-    // SAFETY: a set of zeroes is empty, and of the size that the kernel is told.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        for cpu in cpus {
-            libc::CPU_SET(cpu.number(), &mut set);
-        }
-        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
-    }
-}
-
-/// Numbers that are good enough to mix things up: xorshift.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: usize) -> Self {
-        Self((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
 }
 
 /// Runs `work` on all threads at once. Signals interrupt them, and move them to another CPU wherever they are.
