@@ -138,7 +138,10 @@ impl<T: Send, F> Pool<T, F> {
     ///
     /// Those of CPUs that this thread is not allowed on stay there.
     pub fn trim(&self) -> usize {
-        let mut trimmed = core::mem::take(&mut *self.depot()).len();
+        // In a statement of its own, so that they are dropped when it is not locked any more.
+        let objects = core::mem::take(&mut *self.depot());
+        let mut trimmed = objects.len();
+        drop(objects);
         for cpu in Cpu::all().filter(|cpu| self.magazines.len_on(*cpu) != 0) {
             let mut objects: Batch<Box<T>, MAGAZINE> = Batch::new();
             let _ = self.magazines.take_on(cpu, &mut objects, MAGAZINE);

@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use common::{Random, allowed, is_stress, on_all_threads, operations, threads};
 use cpu_opv::{Batch, Cpu, Error, Pool, Pooled, Stack, StealStack};
@@ -219,4 +220,29 @@ fn stay_on(cpu: Cpu) {
     if cfg!(not(miri)) {
         common::stay_on(&[cpu]);
     }
+}
+
+/// An object that looks at its pool when it is dropped.
+struct Looks;
+
+static LOOKED_AT: LazyLock<Pool<Looks>> = LazyLock::new(|| Pool::new(|| Looks));
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        LOOKED_AT.kept();
+    }
+}
+
+#[test]
+fn objects_are_dropped_without_a_lock() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        // More than there is room for on a CPU: the depot has some.
+        drop((0..1000).map(|_| LOOKED_AT.get()).collect::<Vec<_>>());
+        assert_ne!(LOOKED_AT.trim(), 0);
+        done.send(()).unwrap();
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(60))
+        .expect("it comes back");
 }
