@@ -22,8 +22,8 @@ use kernel::{
 
 fn reads_and_writes(current: &CurrentTask) -> Result {
     let memory = UserMemory::of(current).ok_or(EFAULT)?;
-    let read = memory.pin::<Read>(0)?;
-    let mut write = memory.pin::<Write>(0)?;
+    let read = memory.pin::<Read>(0, false, None)?;
+    let mut write = memory.pin::<Write>(0, false, None)?;
 
     write.bytes_mut().copy_from(&read.bytes());
     write.mark_dirty();
@@ -99,7 +99,7 @@ fn memory_outlives_task(current: &CurrentTask) -> Option<UserMemory<'static>> {
 
 #[cfg(page_outlives_memory)] // lifetime may not live long enough
 fn page_outlives_memory(memory: UserMemory<'_>) -> Result<UserPage<'static, Read>> {
-    memory.pin(0)
+    memory.pin(0, false, None)
 }
 
 // Asking another address space than that in which the page was pinned, or while anything may change.

@@ -54,6 +54,19 @@ c_decl { \#include <stdbool.h>
 #define REACHED(n, what)	skip
 #endif
 
+/* FOLL_PIN, of a page that is to be written to */
+#ifdef GET_FOR_PIN
+#define PINNED	0
+#else
+#define PINNED	1
+#endif
+
+#ifdef NOT_LOCKED
+#define LOCKED	0
+#else
+#define LOCKED	1
+#endif
+
 inline let_go(me) {
 	d_step {
 		a = 0;
@@ -64,7 +77,7 @@ inline let_go(me) {
 #ifndef NO_PIN
 				put(page[a]);
 				if
-				:: WRITES(me, a) && page[a] != ZERO -> pins[page[a]]--
+				:: WRITES(me, a) && page[a] != ZERO -> pins[page[a]] = pins[page[a]] - PINNED; locks[a] = locks[a] - LOCKED
 				:: else
 				fi;
 #endif
@@ -78,7 +91,7 @@ inline let_go(me) {
 	}
 }
 
-/* user_page_pin_present(). By itself it drops the old pin after it has the new one. */
+/* user_page_pin(), and the lock of the mapping. By itself it drops the old pin after it has the new one. */
 inline pin(me) {
 	d_step {
 		p = page[a];
@@ -88,17 +101,15 @@ inline pin(me) {
 		:: page[a] != ZERO -> refs[page[a]]++
 		:: else
 		fi;
-#ifndef GET_FOR_PIN
 		if
-		:: WRITES(me, a) && page[a] != ZERO -> pins[page[a]]++
+		:: WRITES(me, a) && page[a] != ZERO -> pins[page[a]] = pins[page[a]] + PINNED; locks[a] = locks[a] + LOCKED
 		:: else
 		fi;
-#endif
 		if
 		:: p != NONE ->
 			put(p);
 			if
-			:: WRITES(me, a) && p != ZERO -> pins[p]--
+			:: WRITES(me, a) && p != ZERO -> pins[p] = pins[p] - PINNED; locks[a] = locks[a] - LOCKED
 			:: else
 			fi
 		:: else

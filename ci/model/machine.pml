@@ -54,7 +54,8 @@ bool unmapped[2];	/* for good: who touches it faults */
 byte swapped[2] = NONE;	/* the page that reclaim took from the address */
 byte word[PAGES];
 byte refs[PAGES];	/* of our mapping, of pins, of a child's mapping, of somebody else; free if 0 */
-byte pins[PAGES];	/* how many of them are pins, which fork() respects */
+byte pins[PAGES];	/* how many of them are pins, of which fork() makes a copy */
+byte locks[2];		/* of the mapping, for reading: fork() and munmap() wait */
 bool childs[PAGES];	/* a child of ours maps it */
 bool theirs[PAGES];	/* it was freed, and is another process's now */
 

@@ -98,13 +98,10 @@ end:	do
 		fi;
 		p = pte[a];
 		if
-		:: p != NONE && p != ZERO && !childs[p] ->
-			if
-			:: pins[p] > 0 -> printf("O: fork(): the child gets a copy of page %d of %c\n", p, NAME(a))
-			:: else ->
-				printf("O: fork(): the child shares page %d of %c\n", p, NAME(a));
-				writable[a] = false; childs[p] = true; refs[p]++
-			fi
+		:: p != NONE && p != ZERO && !childs[p] && locks[a] == 0 ->
+			printf("O: fork(): the child shares page %d of %c\n", p, NAME(a));
+			assert(pins[p] == 0);	/* else it gets a copy, in which later stores to it are missing */
+			writable[a] = false; childs[p] = true; refs[p]++
 		:: p != NONE && childs[p] ->
 			printf("O: the child gives page %d back\n", p);
 			childs[p] = false; put(p)
@@ -118,7 +115,7 @@ end:	do
 			printf("O: MADV_DONTNEED of %c, page %d\n", NAME(a), p);
 			put(p); pte[a] = NONE; writable[a] = false;
 			spec[a] = 0; dropped[a] = true; changed[a] = true
-		:: p != NONE && a == Y ->
+		:: p != NONE && a == Y && locks[a] == 0 ->
 			printf("O: munmap() of %c, page %d\n", NAME(a), p);
 			put(p); pte[a] = NONE; writable[a] = false; unmapped[a] = true;
 			spec[a] = 0; dropped[a] = true; changed[a] = true

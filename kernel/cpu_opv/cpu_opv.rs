@@ -27,7 +27,7 @@
 //!
 //! # Why 4 is made where 5 is
 //!
-//! A thread on the target CPU can write to a page that was never touched, or that is shared after
+//! A thread on the target CPU can write to a page that was never touched, or that is shared since
 //! fork(), and so have another page than the pinned one come to hold its data. Between the check
 //! and the last operation it cannot run:
 //!
@@ -105,10 +105,13 @@
 //! # Locking
 //!
 //! ```text
-//!   cpu_opv_mutexes[cpu]            only tried while pages are pinned
-//!     mmap_lock                     only tried; page table locks
-//!     pi_lock of the idle task
-//!       runqueue lock of cpu
+//!   cpu_opv_mutexes[cpu]            waited for with no lock held and no page pinned
+//!   mmap_lock                       the same
+//!     locks of VMAs                 only tried
+//!       cpu_opv_mutexes[cpu]        only tried
+//!         pi_lock of the idle task
+//!           runqueue lock of cpu
+//!       mmap_lock                   only tried; page table locks
 //! ```
 
 mod pages;

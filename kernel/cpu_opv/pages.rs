@@ -20,6 +20,14 @@
 //! Under memory pressure reclaim could win each round. After [`ROUNDS_MAX`] of them, the pages that
 //! are there are kept while others are got back from where reclaim has put them. That is the
 //! kernel's business alone. What is not goes on as before.
+//!
+//! # fork()
+//!
+//! A child is not to see what was stored later without what was stored before. So no page must be
+//! pinned to be written to when fork() comes to it, nor must fork() come between the check and the
+//! last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages are locked,
+//! without waiting. If one is not to be had, as its mapping is just being changed, the next round
+//! has mmap_lock in place of all.
 
 use super::{
     span::{
@@ -38,11 +46,16 @@ use core::ops::Deref;
 use kernel::{
     array_vec::ArrayVec,
     interrupt::LocalInterruptDisabled,
-    mm::user_page::{
-        Read,
-        UserMemory,
-        UserPage,
-        Write, //
+    mm::{
+        user_page::{
+            Read,
+            UserMemory,
+            UserPage,
+            Write, //
+        },
+        virt::VmaRef,
+        MmapReadGuard,
+        VmaReadGuard, //
     },
     page::{
         RacyPage,
@@ -61,7 +74,7 @@ const PAGES_MAX: usize = VEC_LEN_MAX * 2 * 2;
 /// It writes to one of the two at most.
 const WRITTEN_MAX: usize = VEC_LEN_MAX * 2;
 
-/// A page is not there, or not as it is needed.
+/// A page is not there, or not as it is needed, or its mapping is just being changed.
 pub(super) struct Missing;
 
 /// A buffer is needed, for a copy whose operands overlap.
@@ -131,6 +144,9 @@ pub(super) struct Pages<'a> {
     written: ArrayVec<UserPage<'a, Write>, WRITTEN_MAX>,
     /// Those that are only read, in the order of `wanted`.
     read: ArrayVec<UserPage<'a, Read>, PAGES_MAX>,
+    /// The mappings of `written` are locked by one of these. Dropped after it.
+    vmas: ArrayVec<VmaReadGuard<'a>, WRITTEN_MAX>,
+    mmap_lock: Option<MmapReadGuard<'a>>,
 }
 
 impl<'a> Pages<'a> {
@@ -141,6 +157,8 @@ impl<'a> Pages<'a> {
             wanted: WantedPages::default(),
             written: ArrayVec::new(),
             read: ArrayVec::new(),
+            vmas: ArrayVec::new(),
+            mmap_lock: None,
         }
     }
 
@@ -157,12 +175,14 @@ impl<'a> Pages<'a> {
     /// must not take back pages that are not stale meanwhile.
     pub(super) fn pin(&mut self, keep: bool) -> Result<Pinned<'_>, Missing> {
         for &Wanted { addr, write, index } in self.wanted.iter() {
+            let mmap_lock = self.mmap_lock.as_ref();
             if write {
-                let page = self.memory.pin_present(addr, keep).map_err(|_| Missing)?;
-                put(&mut self.written, index, page);
+                lock_vma(&self.memory, addr, mmap_lock, &mut self.vmas)?;
+                let page = self.memory.pin(addr, keep, mmap_lock);
+                put(&mut self.written, index, page.map_err(|_| Missing)?);
             } else {
-                let page = self.memory.pin_present(addr, keep).map_err(|_| Missing)?;
-                put(&mut self.read, index, page);
+                let page = self.memory.pin(addr, keep, mmap_lock);
+                put(&mut self.read, index, page.map_err(|_| Missing)?);
             }
         }
         Ok(self.pinned())
@@ -177,12 +197,15 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Faults in all pages, one after the other, with nothing else pinned.
+    /// Faults in all pages, one after the other, with nothing pinned. Then waits until no mapping
+    /// is being changed, and keeps it so until the next [`let_go()`](Self::let_go).
     pub(super) fn fault_in(&mut self) -> Result {
         self.let_go();
         self.wanted
             .iter()
-            .try_for_each(|page| fault_in(&self.memory, page.addr, page.write))
+            .try_for_each(|page| fault_in(&self.memory, page.addr, page.write))?;
+        self.mmap_lock = Some(self.memory.mm().mmap_read_lock());
+        Ok(())
     }
 
     /// Finds the first operand of `vector` that the caller may not access, and fails with its
@@ -218,10 +241,12 @@ impl<'a> Pages<'a> {
             });
     }
 
-    /// Unpins all pages. May sleep.
+    /// Unpins all pages, and then unlocks their mappings. May sleep.
     pub(super) fn let_go(&mut self) {
         self.written.clear();
         self.read.clear();
+        self.vmas.clear();
+        self.mmap_lock = None;
     }
 }
 
@@ -235,10 +260,25 @@ fn put<T, const N: usize>(pages: &mut ArrayVec<T, N>, index: usize, page: T) {
 
 fn fault_in(memory: &UserMemory<'_>, addr: usize, write: bool) -> Result {
     if write {
-        memory.pin::<Write>(addr).map(drop)
+        memory.fault_in::<Write>(addr)
     } else {
-        memory.pin::<Read>(addr).map(drop)
+        memory.fault_in::<Read>(addr)
     }
+}
+
+/// Locks the mapping of `addr`, without waiting, unless it is locked.
+fn lock_vma<'a>(
+    memory: &UserMemory<'a>,
+    addr: usize,
+    mmap_lock: Option<&MmapReadGuard<'_>>,
+    vmas: &mut ArrayVec<VmaReadGuard<'a>, WRITTEN_MAX>,
+) -> Result<(), Missing> {
+    let has_addr = |vma: &VmaRef| (vma.start()..vma.end()).contains(&addr);
+
+    if mmap_lock.is_none() && !vmas.iter().any(|vma| has_addr(vma)) {
+        vmas.push(memory.mm().lock_vma_under_rcu(addr).ok_or(Missing)?);
+    }
+    Ok(())
 }
 
 /// Pages that are pinned, as [`Pages`] has them.

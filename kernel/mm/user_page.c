@@ -5,19 +5,39 @@
  * To operate on user memory from an interrupt handler, or for another CPU, is
  * to answer two questions at two times:
  *
- *  - May the owner access this address at all? user_page_pin() answers that in
- *    the owner's context, where protection keys, userfaultfd and the rest of
- *    the fault path apply, and takes a reference. user_page_pin_present() does
- *    so without waiting for anything, if the page is there.
+ *  - May the owner access this address at all? user_page_fault_in() answers
+ *    that in the owner's context, where protection keys, userfaultfd and the
+ *    rest of the fault path apply. user_page_pin() does so without waiting for
+ *    anything, if the page is there, and takes a reference.
  *
- *  - Is the page still what the address maps? A fault on another thread, fork()
- *    or munmap() may have replaced it since. user_page_mapped() answers that
- *    with interrupts disabled, just before the access. User-space code of the
- *    CPU that asks cannot run before interrupts are enabled again, so what
+ *  - Is the page still what the address maps? A fault on another thread, or
+ *    one of reclaim's, may have replaced it since. user_page_mapped() answers
+ *    that with interrupts disabled, just before the access. User-space code of
+ *    the CPU that asks cannot run before interrupts are enabled again, so what
  *    that CPU has stored to the address by then is in the page.
  *
- * Who pins more than one page should wait for one, by user_page_pin(), only
- * while it holds no other: how long that takes may be up to user space.
+ * How long user_page_fault_in() takes may be up to user space. So no page
+ * should be held meanwhile.
+ *
+ * fork() and pages to be written to
+ * ---------------------------------
+ *
+ * fork() gives the child a copy of a pinned page at once, where it would have
+ * both share another one, write-protected. So the child would have old data
+ * there beside what threads have stored elsewhere since. Not only the stores
+ * of who pinned the page would be missing, but all that are made to it:
+ *
+ *   fork()                  pins P          a thread of the parent
+ *
+ *                           pin P
+ *   copy P for the child
+ *                                           store to P
+ *                                           store to Q, which depends on that
+ *   share Q with the child
+ *
+ * So a page that is to be written to is pinned, written to and unpinned under
+ * one lock that fork() has to wait for: mmap_lock, or that of its VMA. mprotect(),
+ * mremap() and munmap() have to wait for it, too.
  */
 
 #include <linux/irqflags.h>
@@ -103,9 +123,8 @@ static noinline int no_owner_error(unsigned long addr, struct page *page,
 }
 
 /*
- * FOLL_PIN keeps fork() from sharing the page with the child between here and
- * the store. Pages that are only read need no more than a reference, and
- * FOLL_PIN would unshare them.
+ * FOLL_PIN keeps reclaim from unmapping the page. Pages that are only read need
+ * no more than a reference, and FOLL_PIN would unshare them.
  */
 static void put(struct page *page, bool write)
 {
@@ -132,51 +151,61 @@ static bool is_up_to_kernel(struct vm_area_struct *vma)
 
 /*
  * For pages that GUP-fast leaves to its slow sibling: the zero page, all on an
- * architecture that has no GUP-fast, and with @fault those that are not there.
- *
- * Others may hold mmap_lock for as long as they wait for a page fault.
+ * architecture that has no GUP-fast, and with USER_PAGE_FAULT those that are
+ * not there. mmap_lock is held.
  */
-static noinline bool pin_if_not_locked(unsigned long addr, bool write,
-				       bool fault, struct page **page)
+static bool pin_locked(unsigned long addr, unsigned int how, struct page **page)
 {
+	struct vm_area_struct *vma = vma_lookup(current->mm, addr);
 	unsigned int flags = USER_PAGE_FLAGS;
-	struct mm_struct *mm = current->mm;
-	struct vm_area_struct *vma;
-	long ret = 0;
 
-	if (!mmap_read_trylock(mm))
-		return false;
 	/* GUP has something to say of addresses just below a stack. */
-	vma = vma_lookup(mm, addr);
-	if (vma) {
-		if (!fault || !is_up_to_kernel(vma))
-			flags |= FOLL_NOFAULT;
-		if (write)
-			ret = pin_user_pages(addr, 1, flags | FOLL_WRITE, page);
-		else
-			ret = get_user_pages(addr, 1, flags, page);
-	}
-	mmap_read_unlock(mm);
+	if (!vma)
+		return false;
+	if (!(how & USER_PAGE_FAULT) || !is_up_to_kernel(vma))
+		flags |= FOLL_NOFAULT;
+	if (how & USER_PAGE_WRITE)
+		return pin_user_pages(addr, 1, flags | FOLL_WRITE, page) == 1;
+	return get_user_pages(addr, 1, flags, page) == 1;
+}
 
-	return ret == 1;
+/* Others may hold mmap_lock for as long as they wait for a page fault. */
+static noinline bool pin_if_not_locked(unsigned long addr, unsigned int how,
+				       struct page **page)
+{
+	bool pinned;
+
+	if (how & USER_PAGE_MMAP_LOCKED)
+		return pin_locked(addr, how, page);
+	if (!mmap_read_trylock(current->mm))
+		return false;
+	pinned = pin_locked(addr, how, page);
+	mmap_read_unlock(current->mm);
+
+	return pinned;
 }
 
 /**
- * user_page_pin_present() - pin a page of the current task that is present
+ * user_page_pin() - pin a page of the current task that is present
  * @addr: any user address in the page, untagged
- * @write: whether the page will be written to
- * @fault: whether to fault it in if that waits for nothing but memory
+ * @how: USER_PAGE_WRITE if the page will be written to; USER_PAGE_FAULT to fault
+ *	it in if that waits for nothing but memory; USER_PAGE_MMAP_LOCKED if the
+ *	caller holds mmap_lock
  * @page: where to return the page
+ *
+ * With USER_PAGE_WRITE, the caller holds mmap_lock or the lock of the VMA until
+ * it has unpinned the page.
  *
  * Context: process context; waits for nothing that is up to user space, and so
  * may be called with other pages pinned. May sleep.
- * Return: 0, or -EAGAIN if this is one for user_page_pin().
+ * Return: 0, or -EAGAIN if this is one for user_page_fault_in().
  */
-int user_page_pin_present(unsigned long addr, bool write, bool fault,
-			  struct page **page)
+int user_page_pin(unsigned long addr, unsigned int how, struct page **page)
 {
+	const bool write = how & USER_PAGE_WRITE;
+
 	if (!pin_without_locks(addr, write, page) &&
-	    !pin_if_not_locked(addr, write, fault, page))
+	    !pin_if_not_locked(addr, how, page))
 		return -EAGAIN;
 
 	if (likely(has_owner(*page)))
@@ -187,81 +216,80 @@ int user_page_pin_present(unsigned long addr, bool write, bool fault,
 }
 
 /**
- * user_page_pin() - fault in and pin a page of the current task
+ * user_page_fault_in() - fault in a page of the current task
  * @addr: any user address in the page, untagged
  * @write: whether the page will be written to
- * @page: where to return the page
  *
  * Does what a load or store of the task would do, with regard to what may be
  * accessed, and to what is made accessible by that.
  *
- * Context: process context; may sleep, and fault the page in.
+ * Context: process context; may sleep.
  * Return: 0; -EAGAIN if the page changed meanwhile and another try is due;
  * -EINTR or -ERESTARTSYS if a signal is pending; -ENOMEM; otherwise an
  * error that says that the task may not access @addr, or that the page is
  * device memory or has no owner.
  */
-int user_page_pin(unsigned long addr, bool write, struct page **page)
+int user_page_fault_in(unsigned long addr, bool write)
 {
 	/*
 	 * FOLL_INTERRUPTIBLE lets any signal end the wait for a userfaultfd
-	 * handler, as it does when the task itself touches the page.
+	 * handler, as it does when the task itself touches the page. A
+	 * reference will do: no lock is held, so fork() may come.
 	 */
-	const unsigned int flags = USER_PAGE_FLAGS | FOLL_INTERRUPTIBLE;
+	const unsigned int flags = write ? FOLL_WRITE : 0;
+	const unsigned int slow_flags =
+		flags | USER_PAGE_FLAGS | FOLL_INTERRUPTIBLE;
 	struct mm_struct *mm = current->mm;
+	struct page *page;
 	int ret;
 
 	/* What is there is not to be marked dirty, as GUP does then. */
-	if (pin_without_locks(addr, write, page))
-		goto pinned;
+	if (get_user_pages_fast_only(addr, 1, flags, &page) != 1) {
+		/* Lets the stack grow, as the fault handler does, not GUP. */
+		if (!lock_mm_and_find_vma(mm, addr, NULL))
+			return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+		mmap_read_unlock(mm);
 
-	/* Lets the stack grow, as the fault handler does, and GUP does not. */
-	if (!lock_mm_and_find_vma(mm, addr, NULL))
-		return fatal_signal_pending(current) ? -EINTR : -EFAULT;
-	mmap_read_unlock(mm);
+		ret = get_user_pages_unlocked(addr, 1, &page, slow_flags);
+		if (ret != 1)
+			return ret < 0 ? ret : -EAGAIN;
+	}
+	ret = likely(has_owner(page)) ? 0 : no_owner_error(addr, page, write);
+	put_page(page);
 
-	if (write)
-		ret = pin_user_pages_unlocked(addr, 1, page, flags | FOLL_WRITE);
-	else
-		ret = get_user_pages_unlocked(addr, 1, page, flags);
-	if (ret != 1)
-		return ret < 0 ? ret : -EAGAIN;
-
-pinned:
-	if (likely(has_owner(*page)))
-		return 0;
-
-	ret = no_owner_error(addr, *page, write);
-	put(*page, write);
 	return ret;
 }
 
-struct late_unpin {
+struct late_dirty {
 	struct work_struct work;
-	struct page *page;
+	struct folio *folio;
 };
 
-static void late_unpin(struct work_struct *work)
+static void late_dirty(struct work_struct *work)
 {
-	struct late_unpin *late = container_of(work, struct late_unpin, work);
+	struct late_dirty *late = container_of(work, struct late_dirty, work);
 
-	unpin_user_pages_dirty_lock(&late->page, 1, true);
+	folio_lock(late->folio);
+	folio_mark_dirty(late->folio);
+	folio_unlock(late->folio);
+	folio_put(late->folio);
 	kfree(late);
 }
 
 /* The folio lock can be held for long, and who was killed is not to wait. */
-static noinline void unpin_dirty_later(struct page *page)
+static noinline void mark_dirty_later(struct folio *folio)
 {
-	struct late_unpin *late;
+	struct late_dirty *late;
 
 	late = kmalloc_obj(*late, GFP_KERNEL | __GFP_NOFAIL);
-	late->page = page;
-	INIT_WORK(&late->work, late_unpin);
+	folio_get(folio);
+	late->folio = folio;
+	INIT_WORK(&late->work, late_dirty);
 	queue_work(system_dfl_wq, &late->work);
 }
 
 /**
- * user_page_unpin() - release a page that was pinned by one of the above
+ * user_page_unpin() - release a page that was pinned
  * @page: the page
  * @write: as it was pinned
  * @dirty: whether it was written to; only if @write
@@ -275,11 +303,11 @@ void user_page_unpin(struct page *page, bool write, bool dirty)
 	/* See unpin_user_pages_dirty_lock() for why it is enough to look. */
 	if (dirty && unlikely(!folio_test_dirty(folio))) {
 		if (folio_lock_killable(folio)) {
-			unpin_dirty_later(page);
-			return;
+			mark_dirty_later(folio);
+		} else {
+			folio_mark_dirty(folio);
+			folio_unlock(folio);
 		}
-		folio_mark_dirty(folio);
-		folio_unlock(folio);
 	}
 	put(page, write);
 }
@@ -307,8 +335,8 @@ static bool is_in_page(unsigned long addr, const struct page *page,
  *
  * Context: any context with interrupts disabled.
  * Return: true if @addr maps @page with the permission asked for. false, for
- * instance also while the page is being migrated, means that user_page_pin()
- * has to be asked again.
+ * instance also while the page is being migrated, means that it has to be
+ * pinned anew.
  */
 bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		      const struct page *page, bool write)

@@ -20,6 +20,7 @@
 
 #define RUN_USEC	100000
 #define MIN_TURNS	5	/* of the disturbance, on a slow machine */
+#define LOOKS_AT_FINAL	300	/* as long as a vector takes */
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
@@ -80,12 +81,30 @@ FIXTURE_VARIANT_ADD(move, copy_on_write)
 	.pause = true,
 };
 
+/* A call that has taken a page away from vectors has waited for the last one. */
+static int expect_final(const char *page)
+{
+	const struct incremented *p = (const struct incremented *)page;
+	unsigned long counter = p->counter;
+	int i;
+
+	for (i = 0; i < LOOKS_AT_FINAL; i++) {
+		if (p->counter != counter)
+			return -EBUSY;
+	}
+	return 0;
+}
+
 static int protect_and_unprotect(FIXTURE_DATA(move) *self)
 {
-	if (mprotect(self->page, page_size(), PROT_READ) ||
-	    mprotect(self->page, page_size(), PROT_READ | PROT_WRITE))
+	int ret;
+
+	if (mprotect(self->page, page_size(), PROT_READ))
 		return -errno;
-	return 0;
+	ret = expect_final(self->page);
+	if (mprotect(self->page, page_size(), PROT_READ | PROT_WRITE))
+		return -errno;
+	return ret;
 }
 
 FIXTURE_VARIANT_ADD(move, protect)
@@ -105,6 +124,7 @@ static int move_mapping(char *from, char *to)
 static int move_away_and_back(FIXTURE_DATA(move) *self)
 {
 	return move_mapping(self->page, self->other) ?:
+		expect_final(self->other) ?:
 		move_mapping(self->other, self->page);
 }
 

@@ -7,10 +7,15 @@
 struct mm_struct;
 struct page;
 
+enum user_page_how {
+	USER_PAGE_WRITE = 1 << 0,
+	USER_PAGE_FAULT = 1 << 1,
+	USER_PAGE_MMAP_LOCKED = 1 << 2,
+};
+
 bool user_page_range(unsigned long *addr, unsigned long len);
-int user_page_pin(unsigned long addr, bool write, struct page **page);
-int user_page_pin_present(unsigned long addr, bool write, bool fault,
-			  struct page **page);
+int user_page_fault_in(unsigned long addr, bool write);
+int user_page_pin(unsigned long addr, unsigned int how, struct page **page);
 void user_page_unpin(struct page *page, bool write, bool dirty);
 bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		      const struct page *page, bool write);

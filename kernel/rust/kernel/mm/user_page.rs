@@ -3,9 +3,10 @@
 //! Pages of user memory, pinned to be accessed in another context.
 //!
 //! An interrupt handler cannot take page faults, and may run while another address space is loaded.
-//! To work on a task's memory there, the task first pins the pages that will be needed, as
-//! [`UserPage`]s; the handler then asks each whether it [is still mapped](UserPage::is_mapped), and
-//! if so accesses it through the kernel's own mapping, as a [`RacySlice`].
+//! To work on a task's memory there, the task first faults in and pins the pages that will be
+//! needed, as [`UserPage`]s; the handler then asks each whether it
+//! [is still mapped](UserPage::is_mapped), and if so accesses it through the kernel's own mapping,
+//! as a [`RacySlice`].
 //!
 //! C header: [`include/linux/user_page.h`](srctree/include/linux/user_page.h)
 
@@ -16,7 +17,10 @@ use crate::{
         Result, //
     },
     interrupt::LocalInterruptDisabled,
-    mm::MmWithUser,
+    mm::{
+        MmWithUser,
+        MmapReadGuard, //
+    },
     page::{
         RacySlice,
         RacySliceMut, //
@@ -102,10 +106,10 @@ impl<'a> UserMemory<'a> {
         is_valid.then_some(addr)
     }
 
-    /// Faults in and pins the page that holds `addr`.
+    /// Faults in the page that holds `addr`, for an access by the task.
     ///
     /// `addr` must be [untagged](Self::untag()). May sleep, for as long as user space likes: hold
-    /// no other page meanwhile.
+    /// no page meanwhile.
     ///
     /// # Errors
     ///
@@ -120,33 +124,44 @@ impl<'a> UserMemory<'a> {
     /// [`ENOMEM`]: crate::prelude::ENOMEM
     /// [`ERESTARTSYS`]: crate::prelude::ERESTARTSYS
     #[inline]
-    pub fn pin<A: Access>(&self, addr: usize) -> Result<UserPage<'a, A>> {
-        let mut page = ptr::null_mut();
-
-        // SAFETY: `page` is valid for writing. By the type invariants, there is a current `mm`.
-        to_result(unsafe { bindings::user_page_pin(addr, A::WRITE, &raw mut page) })?;
-        // SAFETY: `user_page_pin()` just returned the page.
-        unsafe { self.pinned(page, addr) }
+    pub fn fault_in<A: Access>(&self, addr: usize) -> Result {
+        // SAFETY: By the type invariants, there is a current `mm`.
+        to_result(unsafe { bindings::user_page_fault_in(addr, A::WRITE) })
     }
 
     /// Pins the page that holds `addr` if it is present.
     ///
     /// Waits for nothing that is up to user space. If `fault`, a page is faulted in if that takes
-    /// nothing but memory; it may be in swap.
+    /// nothing but memory; it may be in swap. A caller that holds `mmap_lock` says so.
     ///
-    /// Fails with [`EAGAIN`] if it is not present, or if [`Self::pin()`] has to be asked for
+    /// A page that is pinned to be [written to](Write) is seen by fork(), which then copies it at
+    /// once: the child may miss what is stored to the page from then on, by anybody, and have what
+    /// was stored elsewhere later. So hold `mmap_lock`, or lock the VMA before, and drop the page
+    /// first.
+    ///
+    /// Fails with [`EAGAIN`] if it is not present, or if [`Self::fault_in()`] has to be asked for
     /// another reason.
     ///
     /// [`EAGAIN`]: crate::prelude::EAGAIN
     #[inline]
-    pub fn pin_present<A: Access>(&self, addr: usize, fault: bool) -> Result<UserPage<'a, A>> {
+    pub fn pin<A: Access>(
+        &self,
+        addr: usize,
+        fault: bool,
+        mmap_lock: Option<&MmapReadGuard<'_>>,
+    ) -> Result<UserPage<'a, A>> {
+        let how = |is: bool, how| if is { how } else { 0 };
+        let how = how(A::WRITE, bindings::user_page_how_USER_PAGE_WRITE)
+            | how(fault, bindings::user_page_how_USER_PAGE_FAULT)
+            | how(
+                mmap_lock.is_some(),
+                bindings::user_page_how_USER_PAGE_MMAP_LOCKED,
+            );
         let mut page = ptr::null_mut();
 
         // SAFETY: `page` is valid for writing. By the type invariants, there is a current `mm`.
-        to_result(unsafe {
-            bindings::user_page_pin_present(addr, A::WRITE, fault, &raw mut page)
-        })?;
-        // SAFETY: `user_page_pin_present()` just returned the page.
+        to_result(unsafe { bindings::user_page_pin(addr, how, &raw mut page) })?;
+        // SAFETY: `user_page_pin()` just returned the page.
         unsafe { self.pinned(page, addr) }
     }
 
@@ -192,7 +207,10 @@ impl<'a> UserMemory<'a> {
 ///
 /// fn store_byte(current: &CurrentTask, cpu: CpuId, addr: usize, value: u8) -> Result {
 ///     let memory = UserMemory::of(current).ok_or(EFAULT)?;
-///     let mut page = memory.pin::<Write>(addr)?;
+///     memory.fault_in::<Write>(addr)?;
+///     // Dropped after the page.
+///     let mmap_lock = memory.mm().mmap_read_lock();
+///     let mut page = memory.pin::<Write>(addr, false, Some(&mmap_lock))?;
 ///     let byte = page.bytes_mut().sub(addr & !PAGE_MASK, 1);
 ///
 ///     let stored = smp::call_on(cpu, |irq| page.is_mapped(irq) && byte.store(value.into()))?;
