@@ -122,8 +122,6 @@ fn blocks_are_whole_and_all_come_back() {
     );
     assert!(HANDLED.load(Relaxed) > 0);
     if caches() {
-        // Else it did not do what it is for.
-        assert!(ACCOUNTS.calls() < operations() / 2);
         assert!(ALLOC.cached() > 0);
         assert!(ACCOUNTS.out() > 0);
     }
@@ -155,17 +153,22 @@ fn what_has_no_class_is_the_backing_allocators() {
 }
 
 #[test]
-fn one_that_is_dropped_gives_all_back() {
+fn blocks_are_used_again_and_given_back_when_it_is_dropped() {
     let accounts = Accounts::new();
     let alloc = CpuOpvAlloc::with_backing(&accounts);
     let layout = Layout::new::<[u64; 5]>();
-    // SAFETY: the layout is not of size 0, and each block is freed once.
-    unsafe {
-        let blocks: Vec<_> = (0..100).map(|_| alloc.alloc(layout)).collect();
-        blocks
-            .into_iter()
-            .for_each(|block| alloc.dealloc(block, layout));
-    }
+    let use_some = |count| {
+        // SAFETY: the layout is not of size 0, and each block is freed once.
+        unsafe {
+            let blocks: Vec<_> = (0..count).map(|_| alloc.alloc(layout)).collect();
+            blocks
+                .into_iter()
+                .for_each(|block| alloc.dealloc(block, layout));
+        }
+    };
+    (0..100).for_each(|_| use_some(100));
+    // On each CPU that this came to, the first ones.
+    assert_eq!(accounts.calls() <= 5000, caches());
     assert_eq!(alloc.cached() > 0, caches());
     drop(alloc);
     assert_eq!(accounts.out(), 0);

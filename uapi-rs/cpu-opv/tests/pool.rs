@@ -144,10 +144,9 @@ impl Drop for Object<'_> {
 
 #[test]
 fn pool_keeps_its_objects() {
-    let (alive, made) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let alive = AtomicUsize::new(0);
     let pool = Pool::new(|| {
         alive.fetch_add(1, Relaxed);
-        made.fetch_add(1, Relaxed);
         Object {
             uses: [0; 2],
             alive: &alive,
@@ -179,12 +178,6 @@ fn pool_keeps_its_objects() {
     let kept = pool.kept();
     assert_eq!(kept, alive.load(Relaxed));
     assert!(kept <= 2 * 64 * Cpu::all().len());
-    if !cfg!(miri) {
-        assert!(
-            made.load(Relaxed) < operations() / 2,
-            "hardly any are used again"
-        );
-    }
     assert_eq!(pool.trim(), kept);
     assert_eq!(alive.load(Relaxed), 0);
 }
