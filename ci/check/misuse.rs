@@ -11,7 +11,7 @@ use kernel::{
     cpu::CpuId,
     interrupt::local_interrupt_disable,
     mm::{
-        user_page::{Access, Read, UserMemory, UserPage, Write},
+        user_page::{Access, Fault, Read, UserMemory, UserPage, UserWord, UserWords, Write},
         MmWithUser,
     },
     page::{AsPageIter, Page, RacyPage, RacySlice},
@@ -29,6 +29,8 @@ fn reads_and_writes(current: &CurrentTask) -> Result {
     write.mark_dirty();
     let irq = local_interrupt_disable();
     read.is_mapped(&irq);
+    let word = memory.words(&irq).get::<Write>(0, 4);
+    let _ = word.and_then(|word| word.store(word.load()?));
     Ok(())
 }
 
@@ -100,6 +102,30 @@ fn memory_outlives_task(current: &CurrentTask) -> Option<UserMemory<'static>> {
 #[cfg(page_outlives_memory)] // lifetime may not live long enough
 fn page_outlives_memory(memory: UserMemory<'_>) -> Result<UserPage<'static, Read>> {
     memory.pin(0, false, None)
+}
+
+// Words, which are accessed at their address: by another task, with interrupts enabled, or stored to when that was not
+// asked for.
+
+#[cfg(words_in_another_task)] // E0277: cannot be s
+fn words_in_another_task(words: UserWords<'_>, cpu: CpuId) -> Result {
+    smp::call_on(cpu, |_irq| drop(words))
+}
+
+#[cfg(word_in_another_task)] // E0277: cannot be s
+fn word_in_another_task(word: UserWord<'_, Read>, cpu: CpuId) -> Result {
+    smp::call_on(cpu, |_irq| drop(word))
+}
+
+#[cfg(word_with_interrupts)] // E0515: irq
+fn word_with_interrupts(memory: UserMemory<'static>) -> Result<UserWord<'static, Read>, Fault> {
+    let irq = local_interrupt_disable();
+    memory.words(&irq).get(0, 4)
+}
+
+#[cfg(store_to_read_word)] // E0599: store
+fn store_to_read_word(word: &UserWord<'_, Read>) {
+    let _ = word.store(1);
 }
 
 // Asking another address space than that in which the page was pinned, or while anything may change.

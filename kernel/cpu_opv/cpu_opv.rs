@@ -17,6 +17,9 @@
 //! 5. [Run](span::run) the operations on the kernel's own mapping of the pages, in the same stretch
 //!    with interrupts disabled.
 //!
+//! Most vectors are of [words], and can do without 2 and 4 where they are run in the context of the
+//! caller.
+//!
 //! There are three ways to be alone with a CPU:
 //!
 //! - *On it*, with interrupts disabled.
@@ -118,6 +121,7 @@ mod pages;
 mod span;
 mod stats;
 mod vector;
+mod words;
 
 #[cfg(CONFIG_CPU_OPV_KUNIT_TEST)]
 mod span_kunit;
@@ -162,6 +166,7 @@ use pages::{
 use span::{
     Order,
     Outcome,
+    SpanTarget,
     Step, //
 };
 use stats::{
@@ -252,13 +257,76 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Calls `run` with interrupts disabled if the caller is on the CPU.
+    #[inline]
+    fn on_it<R>(&self, run: impl FnOnce(&LocalInterruptDisabled) -> R) -> Option<R> {
+        let irq = local_interrupt_disable();
+
+        (CpuId::current() == self.cpu).then(|| run(&irq))
+    }
+
+    /// Calls `run` in the CPU's stead if it runs nothing.
+    ///
+    /// # Safety
+    ///
+    /// As for [`smp::call_while_idle()`].
+    #[inline]
+    unsafe fn in_its_stead<R>(
+        &self,
+        _turn: &Turn,
+        run: impl FnOnce(&LocalInterruptDisabled) -> R,
+    ) -> Option<R> {
+        if !smp::runs_idle_task(self.cpu) {
+            return None;
+        }
+        // SAFETY: By the safety requirements of this function.
+        let result = unsafe { smp::call_while_idle(self.cpu, run) };
+        if result.is_none() {
+            count(Event::IdleLost);
+        }
+        result
+    }
+
+    /// Tries to run a vector of words without pinning its pages. Else nothing was done.
+    ///
+    /// Takes the turn unless the caller is on the CPU.
+    fn attempt_words(&self, turn: &mut Option<Turn>) -> Option<Outcome> {
+        let run = |order, irq: &LocalInterruptDisabled| {
+            let outcome = words::run(self.vector, &self.memory, order, irq).ok()?;
+            count(Event::Unpinned);
+            Some(outcome)
+        };
+
+        let outcome = self.on_it(|irq| {
+            let outcome = run(Order::Compiler, irq)?;
+            count(Event::Own);
+            Some(outcome)
+        });
+        if let Some(outcome) = outcome {
+            return outcome;
+        }
+
+        if turn.is_none() {
+            *turn = Turn::try_take(self.cpu);
+        }
+        // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody, nor
+        // does a fault, as page faults are disabled then. Nothing is dropped.
+        unsafe {
+            self.in_its_stead(turn.as_ref()?, |irq| {
+                let outcome = run(Order::Full, irq)?;
+                count_idle(self.cpu);
+                Some(outcome)
+            })
+        }?
+    }
+
     /// Waits until there is nothing else to run on the CPU but the vector, and runs it.
     ///
     /// Its pages are `pinned`, and `steps` are in them.
     fn run_alone(
         &self,
         pinned: &Pinned<'_>,
-        steps: &[Step<'_>],
+        steps: &[Step<SpanTarget<'_>>],
         turn: Option<Turn>,
     ) -> Result<Outcome, Again> {
         let cpu = self.cpu;
@@ -266,37 +334,34 @@ impl Call<'_> {
             if !pinned.are_mapped(irq) {
                 return Err(Again::Stale);
             }
-            Ok(span::run(steps, order, irq))
+            let Ok(outcome) = span::run(steps.iter().map(Ok), order, irq);
+            Ok(outcome)
         };
 
-        // On it.
-        {
-            let irq = local_interrupt_disable();
-            if CpuId::current() == cpu {
-                let outcome = check_and_run(Order::Compiler, &irq)?;
-                count(Event::Own);
-                return Ok(outcome);
-            }
+        let result = self.on_it(|irq| {
+            let outcome = check_and_run(Order::Compiler, irq)?;
+            count(Event::Own);
+            Ok(outcome)
+        });
+        if let Some(result) = result {
+            return result;
         }
 
-        let _turn = match turn {
+        let turn = match turn {
             Some(turn) => turn,
             None => Turn::try_take(cpu).ok_or(Again::Contended)?,
         };
-
-        // It runs nothing.
-        if smp::runs_idle_task(cpu) {
-            let check_and_run = |irq: &LocalInterruptDisabled| {
+        // SAFETY: To look at page tables, to map pages locally and to access them takes no locks
+        // and wakes nobody. Nothing is dropped.
+        let result = unsafe {
+            self.in_its_stead(&turn, |irq| {
                 let outcome = check_and_run(Order::Full, irq)?;
                 count_idle(cpu);
                 Ok(outcome)
-            };
-            // SAFETY: To look at page tables, to map pages locally and to access them takes no
-            // locks and wakes nobody. Nothing is dropped.
-            if let Some(result) = unsafe { smp::call_while_idle(cpu, check_and_run) } {
-                return result;
-            }
-            count(Event::IdleLost);
+            })
+        };
+        if let Some(result) = result {
+            return result;
         }
 
         // It runs something.
@@ -366,10 +431,21 @@ impl Call<'_> {
 
     /// Runs the vector.
     fn run(&self) -> Result<Outcome> {
+        let mut turn = None;
+
+        if words::may_fault(self.vector) {
+            if let Some(outcome) = self.attempt_words(&mut turn) {
+                return Ok(outcome);
+            }
+        }
+        self.run_pinned(turn)
+    }
+
+    /// Runs the vector on pinned pages.
+    fn run_pinned(&self, mut turn: Option<Turn>) -> Result<Outcome> {
         let mut pages = Pages::new(self.memory);
         pages.want(self.vector);
         let mut buffer = None;
-        let mut turn = None;
         let mut rounds = 0;
 
         loop {

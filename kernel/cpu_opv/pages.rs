@@ -33,6 +33,7 @@ use super::{
     span::{
         Span,
         SpanMut,
+        SpanTarget,
         Step, //
     },
     vector::{
@@ -333,7 +334,11 @@ impl<'a> Pinned<'a> {
         )
     }
 
-    fn step(&self, op: &Op, buffer: Option<&'a RacyPage>) -> Result<Step<'a>, NeedsBuffer> {
+    fn step(
+        &self,
+        op: &Op,
+        buffer: Option<&'a RacyPage>,
+    ) -> Result<Step<SpanTarget<'a>>, NeedsBuffer> {
         Ok(match op {
             Op::Compare { a, wanted, .. } if a.len == 0 => Step::Nothing {
                 goes_on: *wanted,
@@ -356,14 +361,16 @@ impl<'a> Pinned<'a> {
                     (true, Some(page)) => Some(page.bytes_mut()),
                 };
                 Step::Copy {
-                    dst,
+                    dst: SpanTarget { span: dst, buffer },
                     src,
-                    buffer,
                     release: *release,
                 }
             }
             Op::Add { p, count, release } => Step::Add {
-                p: self.span_mut(p),
+                p: SpanTarget {
+                    span: self.span_mut(p),
+                    buffer: None,
+                },
                 count: *count,
                 release: *release,
             },
@@ -375,7 +382,7 @@ impl<'a> Pinned<'a> {
         &self,
         vector: &Vector,
         buffer: Option<&'a RacyPage>,
-        steps: &mut ArrayVec<Step<'a>, VEC_LEN_MAX>,
+        steps: &mut ArrayVec<Step<SpanTarget<'a>>, VEC_LEN_MAX>,
     ) -> Result<(), NeedsBuffer> {
         for op in vector.ops.iter() {
             steps.push(self.step(op, buffer)?);

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on memory, in pinned pages.
+//! Operations on memory: in pinned pages, or words where the caller maps them.
 //!
-//! Nothing here can fail, sleep, or take a lock: a [`Step`] knows where its operands are. The
-//! memory may change at any moment, so there are no references to it.
+//! Nothing here can sleep, or take a lock: a [`Step`] knows where its operands are. Nor can it
+//! fail, in pinned pages. The memory may change at any moment, so there are no references to it.
 
+use core::{
+    borrow::Borrow,
+    convert::Infallible, //
+};
 use kernel::{
     interrupt::LocalInterruptDisabled,
+    mm::user_page::{
+        Access,
+        Fault,
+        Read,
+        UserWord,
+        Write, //
+    },
     page::{
         RacySlice,
         RacySliceMut, //
@@ -236,56 +247,130 @@ impl<'a> SpanMut<'a> {
     }
 }
 
+/// An operand that is only read.
+pub(super) trait Source {
+    /// What may come in between.
+    type Fault;
+
+    /// Whether both, which are of the same length, hold the same bytes.
+    fn equals(&self, other: &Self) -> Result<bool, Self::Fault>;
+}
+
+/// An operand that is written to. If there is a fault, nothing was.
+pub(super) trait Target {
+    type Source: Source;
+
+    /// Copies from `src`, which is of the same length.
+    fn copy_from(&self, src: &Self::Source) -> Result<(), FaultOf<Self>>;
+
+    fn add(&self, count: u64) -> Result<(), FaultOf<Self>>;
+}
+
+type FaultOf<T> = <<T as Target>::Source as Source>::Fault;
+
+impl Source for Span<'_> {
+    type Fault = Infallible;
+
+    #[inline]
+    fn equals(&self, other: &Self) -> Result<bool, Infallible> {
+        Ok(Span::equals(self, other))
+    }
+}
+
+/// A span that is written to, and the page through which to copy to it if that
+/// [is needed](SpanMut::needs_buffer).
+pub(super) struct SpanTarget<'a> {
+    pub(super) span: SpanMut<'a>,
+    pub(super) buffer: Option<RacySliceMut<'a>>,
+}
+
+impl<'a> Target for SpanTarget<'a> {
+    type Source = Span<'a>;
+
+    #[inline]
+    fn copy_from(&self, src: &Span<'a>) -> Result<(), Infallible> {
+        self.span.copy_from(src, self.buffer);
+        Ok(())
+    }
+
+    #[inline]
+    fn add(&self, count: u64) -> Result<(), Infallible> {
+        self.span
+            .store(self.span.as_span().load().wrapping_add(count));
+        Ok(())
+    }
+}
+
+impl<A: Access> Source for UserWord<'_, A> {
+    type Fault = Fault;
+
+    #[inline]
+    fn equals(&self, other: &Self) -> Result<bool, Fault> {
+        Ok(self.load()? == other.load()?)
+    }
+}
+
+impl<'a> Target for UserWord<'a, Write> {
+    type Source = UserWord<'a, Read>;
+
+    #[inline]
+    fn copy_from(&self, src: &UserWord<'a, Read>) -> Result<(), Fault> {
+        self.store(src.load()?)
+    }
+
+    #[inline]
+    fn add(&self, count: u64) -> Result<(), Fault> {
+        self.store(self.load()?.wrapping_add(count))
+    }
+}
+
 /// What is to be done with memory.
 ///
 /// What stores has release semantics if `release`: all earlier accesses of the vector are ordered
 /// before the store.
-pub(super) enum Step<'a> {
+pub(super) enum Step<T: Target> {
     /// The vector goes on if whether both are equal is as `wanted`.
     Compare {
-        a: Span<'a>,
-        b: Span<'a>,
+        a: T::Source,
+        b: T::Source,
         wanted: bool,
     },
     Copy {
-        dst: SpanMut<'a>,
-        src: Span<'a>,
-        buffer: Option<RacySliceMut<'a>>,
+        dst: T,
+        src: T::Source,
         release: bool,
     },
     Add {
-        p: SpanMut<'a>,
+        p: T,
         count: u64,
         release: bool,
     },
     /// What is left of the others if the operands have no bytes.
-    Nothing { goes_on: bool, release: bool },
+    Nothing {
+        goes_on: bool,
+        release: bool,
+    },
 }
 
-impl Step<'_> {
+impl<T: Target> Step<T> {
     /// Does it. Returns whether the vector goes on.
     #[inline]
-    pub(super) fn run(&self) -> bool {
+    pub(super) fn run(&self) -> Result<bool, FaultOf<T>> {
         match self {
-            Step::Compare { a, b, wanted } => a.equals(b) == *wanted,
-            Step::Copy {
-                dst,
-                src,
-                buffer,
-                release,
-            } => {
+            Step::Compare { a, b, wanted } => Ok(a.equals(b)? == *wanted),
+            Step::Copy { dst, src, release } => {
                 order_release(*release);
-                dst.copy_from(src, *buffer);
-                true
+                dst.copy_from(src)?;
+                Ok(true)
             }
             Step::Add { p, count, release } => {
                 order_release(*release);
-                p.store(p.as_span().load().wrapping_add(*count));
-                true
+                p.add(*count)?;
+                Ok(true)
             }
             Step::Nothing { goes_on, release } => {
                 order_release(*release);
-                *goes_on
+                Ok(*goes_on)
             }
         }
     }
@@ -354,17 +439,21 @@ pub(super) enum Outcome {
     StoppedAt(usize),
 }
 
-/// Runs the operations on pages that have just been found to be mapped.
+/// Runs the operations on memory that has just been found to be mapped.
 #[inline]
-pub(super) fn run(steps: &[Step<'_>], order: Order, _irq: &LocalInterruptDisabled) -> Outcome {
-    for (index, step) in steps.iter().enumerate() {
-        if !step.run() {
-            return Outcome::StoppedAt(index);
+pub(super) fn run<T: Target>(
+    steps: impl Iterator<Item = Result<impl Borrow<Step<T>>, FaultOf<T>>>,
+    order: Order,
+    _irq: &LocalInterruptDisabled,
+) -> Result<Outcome, FaultOf<T>> {
+    for (index, step) in steps.enumerate() {
+        if !step?.borrow().run()? {
+            return Ok(Outcome::StoppedAt(index));
         }
         match order {
             Order::Compiler => barrier(),
             Order::Full => smp_mb(Full),
         }
     }
-    Outcome::Complete
+    Ok(Outcome::Complete)
 }

@@ -10,6 +10,7 @@ use super::{
         Outcome,
         Span,
         SpanMut,
+        SpanTarget,
         Step, //
     },
     vector::DATA_LEN_MAX, //
@@ -60,7 +61,8 @@ impl Memory {
 }
 
 fn are(wanted: bool, a: Span<'_>, b: Span<'_>) -> bool {
-    Step::Compare { a, b, wanted }.run()
+    let Ok(goes_on) = Step::<SpanTarget<'_>>::Compare { a, b, wanted }.run();
+    goes_on
 }
 
 fn copy(dst: SpanMut<'_>, src: Span<'_>, release: bool) -> Result {
@@ -70,13 +72,21 @@ fn copy(dst: SpanMut<'_>, src: Span<'_>, release: bool) -> Result {
         None
     };
     let step = Step::Copy {
-        dst,
+        dst: SpanTarget {
+            span: dst,
+            buffer: page.as_ref().map(|page| page.bytes_mut()),
+        },
         src,
-        buffer: page.as_ref().map(|page| page.bytes_mut()),
         release,
     };
-    assert!(step.run());
+    assert!(matches!(step.run(), Ok(true)));
     Ok(())
+}
+
+fn add(span: SpanMut<'_>, count: u64, release: bool) {
+    let p = SpanTarget { span, buffer: None };
+
+    assert!(matches!(Step::Add { p, count, release }.run(), Ok(true)));
 }
 
 /// Offsets around which a span of a few bytes is aligned, is not, and crosses a page.
@@ -214,7 +224,7 @@ mod tests {
                     let after = memory.byte(offset + len);
                     p.store(u64::MAX);
                     for (count, sum) in [(1, 0), (u64::MAX, mask), (0x1_0203, 0x1_0202 & mask)] {
-                        assert!(Step::Add { p, count, release }.run());
+                        add(p, count, release);
                         assert_eq!(p.as_span().load(), sum);
                     }
                     assert_eq!(memory.byte(offset + len), after);
@@ -225,10 +235,10 @@ mod tests {
     }
 
     /// Runs the steps, and returns the index of the one that stopped them.
-    fn stopped_at(steps: &[Step<'_>], order: Order) -> Option<usize> {
-        match run(steps, order, &local_interrupt_disable()) {
-            Outcome::Complete => None,
-            Outcome::StoppedAt(index) => Some(index),
+    fn stopped_at(steps: &[Step<SpanTarget<'_>>], order: Order) -> Option<usize> {
+        match run(steps.iter().map(Ok), order, &local_interrupt_disable()) {
+            Ok(Outcome::Complete) => None,
+            Ok(Outcome::StoppedAt(index)) => Some(index),
         }
     }
 
@@ -241,7 +251,10 @@ mod tests {
             p.store(1);
             other.store(2);
             let add = || Step::Add {
-                p,
+                p: SpanTarget {
+                    span: p,
+                    buffer: None,
+                },
                 count: 1,
                 release: false,
             };
@@ -266,7 +279,8 @@ mod tests {
     fn nothing_goes_on_or_stops() {
         for release in [false, true] {
             for goes_on in [false, true] {
-                assert_eq!(Step::Nothing { goes_on, release }.run(), goes_on);
+                let Ok(went_on) = Step::<SpanTarget<'_>>::Nothing { goes_on, release }.run();
+                assert_eq!(went_on, goes_on);
             }
         }
     }

@@ -36,10 +36,11 @@
  *   share Q with the child
  *
  * So a page that is to be written to is pinned, written to and unpinned under
- * one lock that fork() has to wait for: mmap_lock, or that of its VMA. mprotect(),
- * mremap() and munmap() have to wait for it, too.
+ * one lock that fork() has to wait for: mmap_lock, or that of its VMA. So do
+ * mprotect(), mremap() and munmap().
  */
 
+#include <linux/cpufeature.h>
 #include <linux/irqflags.h>
 #include <linux/lockdep.h>
 #include <linux/memremap.h>
@@ -312,34 +313,32 @@ void user_page_unpin(struct page *page, bool write, bool dirty)
 	put(page, write);
 }
 
-/* Whether @addr is in @page if an entry for @size bytes maps them to @pfn. */
-static bool is_in_page(unsigned long addr, const struct page *page,
-		       unsigned long pfn, unsigned long size)
+/* What an address maps, by the page table. */
+struct entry {
+	unsigned long pfn;
+	bool special;	/* not that of a page with an owner */
+};
+
+static bool set_entry(struct entry *entry, unsigned long addr,
+		      unsigned long pfn, unsigned long size, bool special)
 {
-	return pfn + ((addr & (size - 1)) >> PAGE_SHIFT) == page_to_pfn(page);
+	entry->pfn = pfn + ((addr & (size - 1)) >> PAGE_SHIFT);
+	entry->special = special;
+	return true;
 }
 
-/**
- * user_page_mapped() - whether a user address still maps a pinned page
- * @mm: the address space in which @page was pinned
- * @addr: the address through which @page was pinned
- * @page: the page; the caller holds a reference
- * @write: whether @addr must map @page writable
+/*
+ * Finds what @addr maps, to be written to if @write. Returns false if that may
+ * not be accessed, or is not there, for instance while it is being migrated.
  *
- * Looks at the page table without locks, on any CPU. That is sound because
- * with interrupts disabled page tables are not freed: either they are freed by
- * RCU (MMU_GATHER_RCU_TABLE_FREE), or there is no other CPU to free them.
+ * Without locks, on any CPU. That is sound because with interrupts disabled
+ * page tables are not freed: either they are freed by RCU
+ * (MMU_GATHER_RCU_TABLE_FREE), or there is no other CPU to free them.
  *
- * Protection keys are not looked at: they are those of the task that
- * pinned the page, not of the one that happens to run here.
- *
- * Context: any context with interrupts disabled.
- * Return: true if @addr maps @page with the permission asked for. false, for
- * instance also while the page is being migrated, means that it has to be
- * pinned anew.
+ * Protection keys are looked at if they are the current task's @own.
  */
-bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
-		      const struct page *page, bool write)
+static __always_inline bool find_entry(struct mm_struct *mm, unsigned long addr,
+				       bool write, bool own, struct entry *entry)
 {
 	pgd_t *pgdp, pgd;
 	p4d_t *p4dp, p4d;
@@ -364,8 +363,10 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 	if (!pud_present(pud))
 		return false;
 	if (unlikely(pud_leaf(pud)))
-		return pud_access_permitted_nopkey(pud, write) &&
-		       is_in_page(addr, page, pud_pfn(pud), PUD_SIZE);
+		return (own ? pud_access_permitted(pud, write) :
+			      pud_access_permitted_nopkey(pud, write)) &&
+		       set_entry(entry, addr, pud_pfn(pud), PUD_SIZE,
+				 pud_special(pud));
 
 	pmdp = pmd_offset_lockless(pudp, pud, addr);
 	pmd = pmdp_get_lockless(pmdp);
@@ -373,8 +374,10 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		return false;
 	if (unlikely(pmd_leaf(pmd)))
 		return !pmd_protnone(pmd) &&
-		       pmd_access_permitted_nopkey(pmd, write) &&
-		       is_in_page(addr, page, pmd_pfn(pmd), PMD_SIZE);
+		       (own ? pmd_access_permitted(pmd, write) :
+			      pmd_access_permitted_nopkey(pmd, write)) &&
+		       set_entry(entry, addr, pmd_pfn(pmd), PMD_SIZE,
+				 pmd_special(pmd));
 
 	ptep = pte_offset_map(&pmd, addr);
 	if (!ptep)
@@ -382,6 +385,166 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 	pte = ptep_get_lockless(ptep);
 	pte_unmap(ptep);
 
-	return !pte_protnone(pte) && pte_access_permitted_nopkey(pte, write) &&
-	       is_in_page(addr, page, pte_pfn(pte), PAGE_SIZE);
+	return !pte_protnone(pte) &&
+	       (own ? pte_access_permitted(pte, write) :
+		      pte_access_permitted_nopkey(pte, write)) &&
+	       set_entry(entry, addr, pte_pfn(pte), PAGE_SIZE,
+			 pte_special(pte));
+}
+
+/**
+ * user_page_mapped() - whether a user address still maps a pinned page
+ * @mm: the address space in which @page was pinned
+ * @addr: the address through which @page was pinned
+ * @page: the page; the caller holds a reference
+ * @write: whether @addr must map @page writable
+ *
+ * Protection keys are not looked at: they are those of the task that
+ * pinned the page, not of the one that happens to run here.
+ *
+ * Context: any context with interrupts disabled.
+ * Return: true if @addr maps @page with the permission asked for. false, for
+ * instance also while the page is being migrated, means that it has to be
+ * pinned anew.
+ */
+bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
+		      const struct page *page, bool write)
+{
+	struct entry entry;
+
+	return find_entry(mm, addr, write, false, &entry) &&
+	       entry.pfn == page_to_pfn(page);
+}
+
+/* Whether an access through an address without its tag would fail. */
+static bool tags_are_checked(void)
+{
+#ifdef CONFIG_ARM64_MTE
+	return system_supports_mte();
+#else
+	return false;
+#endif
+}
+
+/**
+ * user_word_is_plain() - whether a word may be accessed where the task maps it
+ * @addr: address of the word, untagged
+ * @write: whether it will be written to
+ *
+ * A word of the current task that is in ordinary memory can be accessed where
+ * it is mapped, without pinning its page. What may not be accessed like this,
+ * or not without a page fault, is left to user_page_pin(): all but anonymous
+ * memory. There a load might have side effects, or not be the kernel's to do.
+ *
+ * That the page is anonymous is looked at without holding it. Should the
+ * address come to map something else before the access, it is the task that
+ * has had it so, and could access it by itself.
+ *
+ * Context: process context with interrupts disabled, until the access.
+ * Return: whether user_word_load() and, with @write, user_word_store() can be
+ * tried. So they can on all words of the page.
+ */
+bool user_word_is_plain(unsigned long addr, bool write)
+{
+	struct entry entry;
+
+	if (!IS_ENABLED(CONFIG_HAVE_USER_WORD) || tags_are_checked() ||
+	    !find_entry(current->mm, addr, write, true, &entry) || entry.special)
+		return false;
+	/* The page may be freed meanwhile. */
+	return data_race(folio_test_anon(page_folio(pfn_to_page(entry.pfn))));
+}
+
+/**
+ * user_word_load() - load a word that was found to be plain
+ * @addr: address of the word, naturally aligned
+ * @len: its length in bytes: 1, 2, 4 or, on a 64-bit architecture, 8
+ * @value: where to return it
+ *
+ * The word is accessed once, as a whole.
+ *
+ * Context: as user_word_is_plain().
+ * Return: false if there was a fault after all.
+ */
+bool user_word_load(unsigned long addr, unsigned int len, u64 *value)
+{
+	const void __user *ptr = (const void __user *)addr;
+	bool loaded = false;
+	union {
+		u8 u8;
+		u16 u16;
+		u32 u32;
+		unsigned long word;
+	} v;
+
+	pagefault_disable();
+	if (!user_read_access_begin(ptr, len))
+		goto out;
+	switch (len) {
+	case 1:
+		unsafe_get_user(v.u8, (const u8 __user *)ptr, fault);
+		*value = v.u8;
+		break;
+	case 2:
+		unsafe_get_user(v.u16, (const u16 __user *)ptr, fault);
+		*value = v.u16;
+		break;
+	case 4:
+		unsafe_get_user(v.u32, (const u32 __user *)ptr, fault);
+		*value = v.u32;
+		break;
+	default:
+		unsafe_get_user(v.word, (const unsigned long __user *)ptr,
+				fault);
+		*value = v.word;
+		break;
+	}
+	loaded = true;
+fault:
+	user_read_access_end();
+out:
+	pagefault_enable();
+	return loaded;
+}
+
+/**
+ * user_word_store() - store to a word that was found to be plain
+ * @addr: address of the word, naturally aligned
+ * @len: its length in bytes: 1, 2, 4 or, on a 64-bit architecture, 8
+ * @value: what to store, truncated
+ *
+ * The word is accessed once, as a whole.
+ *
+ * Context: as user_word_is_plain().
+ * Return: false if there was a fault after all, and nothing was stored.
+ */
+bool user_word_store(unsigned long addr, unsigned int len, u64 value)
+{
+	void __user *ptr = (void __user *)addr;
+	bool stored = false;
+
+	pagefault_disable();
+	if (!user_write_access_begin(ptr, len))
+		goto out;
+	switch (len) {
+	case 1:
+		unsafe_put_user((u8)value, (u8 __user *)ptr, fault);
+		break;
+	case 2:
+		unsafe_put_user((u16)value, (u16 __user *)ptr, fault);
+		break;
+	case 4:
+		unsafe_put_user((u32)value, (u32 __user *)ptr, fault);
+		break;
+	default:
+		unsafe_put_user((unsigned long)value,
+				(unsigned long __user *)ptr, fault);
+		break;
+	}
+	stored = true;
+fault:
+	user_write_access_end();
+out:
+	pagefault_enable();
+	return stored;
 }

@@ -20,4 +20,8 @@ void user_page_unpin(struct page *page, bool write, bool dirty);
 bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		      const struct page *page, bool write);
 
+bool user_word_is_plain(unsigned long addr, bool write);
+bool user_word_load(unsigned long addr, unsigned int len, u64 *value);
+bool user_word_store(unsigned long addr, unsigned int len, u64 value);
+
 #endif /* _LINUX_USER_PAGE_H */

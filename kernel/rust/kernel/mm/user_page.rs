@@ -23,13 +23,15 @@ use crate::{
     },
     page::{
         RacySlice,
-        RacySliceMut, //
+        RacySliceMut,
+        PAGE_MASK, //
     },
     prelude::EFAULT,
     task::CurrentTask, //
 };
 use core::{
     marker::PhantomData,
+    mem::size_of,
     ptr::{
         self,
         NonNull, //
@@ -165,6 +167,20 @@ impl<'a> UserMemory<'a> {
         unsafe { self.pinned(page, addr) }
     }
 
+    /// Returns access to words of the memory, as long as interrupts are disabled.
+    #[inline]
+    pub fn words<'i>(&self, _irq: &'i LocalInterruptDisabled) -> UserWords<'i>
+    where
+        'a: 'i,
+    {
+        // INVARIANT: No page of a task has such an address. By the type invariants of `self`, the
+        // current task has memory.
+        UserWords {
+            plain: [usize::MAX; 2],
+            _irq: PhantomData,
+        }
+    }
+
     /// # Safety
     ///
     /// `page` must have been pinned through `addr` for `A`, and not be unpinned by others.
@@ -285,5 +301,102 @@ impl<A: Access> Drop for UserPage<'_, A> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants the page is pinned for `A`, and this is the last use.
         unsafe { bindings::user_page_unpin(self.page.as_ptr(), A::WRITE, self.dirty) }
+    }
+}
+
+/// A fault, after which nothing was done.
+pub struct Fault;
+
+/// Words of the current task's memory, accessed where the task maps them, without pinning pages.
+///
+/// What the task may do is what the hardware lets it do at the moment of the access. Nothing is
+/// held.
+///
+/// # Invariants
+///
+/// `plain` are addresses of pages that were found to be plain, 1 more for those that may be written
+/// to, or of none. The current task has memory, and interrupts are disabled as long as `self`
+/// lives.
+pub struct UserWords<'i> {
+    plain: [usize; 2],
+    /// Also keeps it to the task: another one has another address space.
+    _irq: PhantomData<&'i LocalInterruptDisabled>,
+}
+
+impl<'i> UserWords<'i> {
+    /// Returns the word of `len` bytes at `addr`, which must be [untagged](UserMemory::untag()).
+    ///
+    /// Fails unless there are 1, 2, 4 or, on a 64-bit architecture, 8 bytes, naturally aligned, in
+    /// anonymous memory that is present, and that the task may access: else the page has to be
+    /// pinned.
+    #[inline]
+    pub fn get<A: Access>(&mut self, addr: usize, len: usize) -> Result<UserWord<'i, A>, Fault> {
+        if !matches!(len, 1 | 2 | 4 | 8) || len > size_of::<usize>() || addr & (len - 1) != 0 {
+            return Err(Fault);
+        }
+
+        let page = addr & PAGE_MASK;
+        let to_write = page | 1;
+        let is_known = self
+            .plain
+            .iter()
+            .any(|plain| *plain == to_write || (!A::WRITE && *plain == page));
+        if !is_known {
+            // SAFETY: By the type invariants.
+            if !unsafe { bindings::user_word_is_plain(addr, A::WRITE) } {
+                return Err(Fault);
+            }
+            let plain = if A::WRITE { to_write } else { page };
+            // INVARIANT: It was just found to be.
+            self.plain = [plain, self.plain[0]];
+        }
+        // INVARIANT: As just checked.
+        Ok(UserWord {
+            addr,
+            len: len as u32,
+            _access: PhantomData,
+        })
+    }
+}
+
+/// One of [`UserWords`].
+///
+/// # Invariants
+///
+/// `addr` is the address of a naturally aligned word of `len` bytes, of the current task, whose
+/// page was found to be plain. Interrupts are disabled as long as `self` lives.
+pub struct UserWord<'i, A: Access> {
+    addr: usize,
+    len: u32,
+    _access: PhantomData<(A, &'i LocalInterruptDisabled)>,
+}
+
+impl<A: Access> UserWord<'_, A> {
+    /// Loads it, in one access.
+    #[inline]
+    pub fn load(&self) -> Result<u64, Fault> {
+        let mut value = 0;
+
+        // SAFETY: By the type invariants; `value` is valid for writing.
+        let loaded = unsafe { bindings::user_word_load(self.addr, self.len, &raw mut value) };
+        if loaded {
+            Ok(value)
+        } else {
+            Err(Fault)
+        }
+    }
+}
+
+impl UserWord<'_, Write> {
+    /// Stores `value`, truncated, in one access.
+    #[inline]
+    pub fn store(&self, value: u64) -> Result<(), Fault> {
+        // SAFETY: By the type invariants.
+        let stored = unsafe { bindings::user_word_store(self.addr, self.len, value) };
+        if stored {
+            Ok(())
+        } else {
+            Err(Fault)
+        }
     }
 }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Vectors of words, which the kernel accesses where the caller maps them,
+ * without pinning their pages: which those are, by its own count, and that all
+ * others do as well.
+ *
+ * Needs root, to read the count.
+ */
+#include "kselftest_harness.h"
+#include "stats.h"
+
+#define TRIES	100
+
+FIXTURE(words)
+{
+	long *page;		/* the first words: 1, 2, 3 ... */
+	int cpu;		/* that the thread is on */
+};
+
+static int run(struct cpu_op *ops, int nr, int cpu, unsigned long *unpinned)
+{
+	struct stats stats = read_stats();
+	int ret = cpu_opv(ops, nr, cpu, 0);
+
+	stats = stats_since(&stats);
+	*unpinned = stat_of(&stats, "unpinned");
+	return ret;
+}
+
+static int run_one(FIXTURE_DATA(words) *self, struct cpu_op op,
+		   unsigned long *unpinned)
+{
+	return run(&op, 1, self->cpu, unpinned);
+}
+
+static void *map_shared(int fd)
+{
+	return mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    0);
+}
+
+FIXTURE_SETUP(words)
+{
+	unsigned long unpinned;
+	int i;
+
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	if (!read_stats().nr)
+		SKIP(return, STATS_ABSENT);
+	self->cpu = nth_cpu(0);
+	ASSERT_EQ(0, pin_to(self->cpu));
+	self->page = map_pages(2);
+	ASSERT_TRUE(self->page);
+	for (i = 0; i < 8; i++)
+		self->page[i] = i;
+	ASSERT_EQ(0, run_one(self, op_add(self->page, 1, sizeof(long)),
+			     &unpinned));
+	if (!unpinned)
+		SKIP(return, "this kernel pins all pages (HAVE_USER_WORD)");
+}
+
+FIXTURE_TEARDOWN(words)
+{
+}
+
+TEST_F(words, of_all_lengths_are_not_pinned)
+{
+	unsigned long unpinned;
+	size_t len;
+
+	for (len = 1; len <= sizeof(long); len *= 2) {
+		EXPECT_EQ(0, run_one(self, op_add(self->page, 1, len),
+				     &unpinned));
+		EXPECT_EQ(1, unpinned);
+	}
+	EXPECT_LE(4, self->page[0]);
+}
+
+TEST_F(words, are_compared_and_then_stored_to)
+{
+	long *p = self->page;
+	struct cpu_op ops[] = {
+		op_eq(&p[1], &p[1], sizeof(long)),
+		op_ne(&p[1], &p[2], sizeof(long)),
+		op_copy(&p[3], &p[4], sizeof(long)),
+	};
+	unsigned long unpinned;
+
+	EXPECT_EQ(0, run(ops, 3, self->cpu, &unpinned));
+	EXPECT_EQ(1, unpinned);
+	EXPECT_EQ(4, p[3]);
+
+	ops[1] = op_eq(&p[1], &p[2], sizeof(long));
+	ops[2] = op_copy(&p[3], &p[5], sizeof(long));
+	EXPECT_EQ(2, run(ops, 3, self->cpu, &unpinned));
+	EXPECT_EQ(1, unpinned);
+	EXPECT_EQ(4, p[3]);
+}
+
+TEST_F(words, of_an_idle_cpu_are_not_pinned)
+{
+	struct cpu_op op = op_add(self->page, 1, sizeof(long));
+	struct stats before, since;
+	cpu_set_t all;
+	int i, cpu;
+
+	CPU_ZERO(&all);
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		CPU_SET(cpu, &all);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
+	cpu = aim(true);
+	if (cpu < 0)
+		SKIP(return, ONE_CPU);
+	for (i = 0; i < TRIES; i++) {
+		usleep(1000);
+		before = read_stats();
+		ASSERT_EQ(0, cpu_opv(&op, 1, cpu, 0));
+		since = stats_since(&before);
+		if (stat_of(&since, "idle"))
+			break;
+	}
+	EXPECT_GT(TRIES, i);
+	EXPECT_EQ(stat_of(&since, "idle"), stat_of(&since, "unpinned"));
+}
+
+/* Something would be done before a fault at the second. */
+TEST_F(words, are_pinned_if_two_are_stored_to)
+{
+	struct cpu_op ops[] = {
+		op_add(&self->page[1], 1, sizeof(long)),
+		op_add(&self->page[2], 1, sizeof(long)),
+	};
+	unsigned long unpinned;
+
+	EXPECT_EQ(0, run(ops, 2, self->cpu, &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(2, self->page[1]);
+	EXPECT_EQ(3, self->page[2]);
+
+	/* The page of the second is not there. */
+	ASSERT_EQ(0, mprotect((char *)self->page + page_size(), page_size(),
+			      PROT_READ));
+	ops[1] = op_add((char *)self->page + page_size(), 1, sizeof(long));
+	EXPECT_EQ(-EFAULT, run(ops, 2, self->cpu, &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(2, self->page[1]);
+}
+
+TEST_F(words, that_are_none_are_pinned)
+{
+	char *p = (char *)self->page;
+	unsigned long unpinned;
+
+	EXPECT_EQ(0, run_one(self, op_add(p + 1, 1, 2), &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(0, run_one(self, op_add(p + page_size() - 2, 1, 4),
+			     &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(0, run_one(self, op_copy(p, p + 100, 3), &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(0, run_one(self, op_copy(p, p + 100, 0), &unpinned));
+	EXPECT_EQ(0, unpinned);
+}
+
+TEST_F(words, that_are_not_there_are_pinned)
+{
+	long *p = self->page;
+	unsigned long unpinned;
+
+	ASSERT_EQ(0, madvise(p, page_size(), MADV_DONTNEED));
+	EXPECT_EQ(0, run_one(self, op_add(p, 1, sizeof(long)), &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(1, *p);
+	EXPECT_EQ(0, run_one(self, op_add(p, 1, sizeof(long)), &unpinned));
+	EXPECT_EQ(1, unpinned);
+	EXPECT_EQ(2, *p);
+}
+
+TEST_F(words, that_may_not_be_stored_to_are_refused)
+{
+	long *p = self->page;
+	unsigned long unpinned;
+
+	ASSERT_EQ(0, mprotect(p, page_size(), PROT_READ));
+	EXPECT_EQ(-EFAULT, run_one(self, op_add(p + 1, 1, sizeof(long)),
+				   &unpinned));
+	EXPECT_EQ(0, run_one(self, op_eq(p + 1, p + 1, sizeof(long)),
+			     &unpinned));
+	EXPECT_EQ(1, unpinned);
+	EXPECT_EQ(1, p[1]);
+}
+
+/* It may be a device's. */
+TEST_F(words, of_a_file_are_pinned)
+{
+	int fd = syscall(__NR_memfd_create, "words", 0);
+	unsigned long unpinned;
+	long *p;
+
+	if (fd < 0)
+		SKIP(return, "needs memfd_create(2)");
+	ASSERT_EQ(0, ftruncate(fd, page_size()));
+	p = map_shared(fd);
+	ASSERT_TRUE((void *)p != MAP_FAILED);
+	*p = 1;
+	EXPECT_EQ(0, run_one(self, op_add(p, 1, sizeof(long)), &unpinned));
+	EXPECT_EQ(0, unpinned);
+	EXPECT_EQ(2, *p);
+}
+
+TEST_HARNESS_MAIN
