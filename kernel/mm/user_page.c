@@ -45,6 +45,7 @@
 #include <linux/lockdep.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/sched/signal.h>
@@ -53,6 +54,8 @@
 #include <linux/user_page.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/workqueue.h>
+
+#include "internal.h"
 
 /*
  * Without FOLL_HONOR_NUMA_FAULT a page that is inaccessible for NUMA balancing
@@ -440,16 +443,31 @@ static bool tags_are_checked(void)
  * address come to map something else before the access, it is the task that
  * has had it so, and could access it by itself.
  *
+ * While others drop pages of the task, or after reclaim has unmapped some, the
+ * TLB of this CPU may still have one where another is mapped already. What was
+ * stored to that on another CPU, or through a pin, would not be found. So as
+ * long as a flush is due, words are left to user_page_pin(), too:
+ *
+ *   this CPU                             madvise(MADV_DONTNEED), elsewhere
+ *
+ *   TLB: A maps P
+ *                                        flush is pending; clear A
+ *   pin A: a fault maps Q; store to Q
+ *   load from A: P, by the TLB
+ *                                        flush; it is pending no more
+ *
  * Context: process context with interrupts disabled, until the access.
  * Return: whether user_word_load() and, with @write, user_word_store() can be
  * tried. So they can on all words of the page.
  */
 bool user_word_is_plain(unsigned long addr, bool write)
 {
+	struct mm_struct *mm = current->mm;
 	struct entry entry;
 
 	if (!IS_ENABLED(CONFIG_HAVE_USER_WORD) || tags_are_checked() ||
-	    !find_entry(current->mm, addr, write, true, &entry) || entry.special)
+	    mm_tlb_flush_pending(mm) || is_tlb_batched_pending(mm) ||
+	    !find_entry(mm, addr, write, true, &entry) || entry.special)
 		return false;
 	/* The page may be freed meanwhile. */
 	return data_race(folio_test_anon(page_folio(pfn_to_page(entry.pfn))));

@@ -6,15 +6,24 @@
  *
  * Needs root, to read the count.
  */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "kselftest_harness.h"
 #include "stats.h"
 
-#define TRIES	100
+#define TRIES		100
+#define RUN_USEC	300000
+#define REGION		(16 << 20)
+#define ONES		(-1UL / 255)	/* a word of bytes of 1 */
 
 FIXTURE(words)
 {
+	char *region;		/* that is dropped */
+	atomic_bool stop;
 	long *page;		/* the first words: 1, 2, 3 ... */
 	int cpu;		/* that the thread is on */
+	int other;		/* or -1 */
 };
 
 static int run(struct cpu_op *ops, int nr, int cpu, unsigned long *unpinned)
@@ -49,9 +58,10 @@ FIXTURE_SETUP(words)
 	if (!read_stats().nr)
 		SKIP(return, STATS_ABSENT);
 	self->cpu = nth_cpu(0);
+	self->other = nth_cpu(1);
 	ASSERT_EQ(0, pin_to(self->cpu));
 	self->page = map_pages(2);
-	ASSERT_TRUE(self->page);
+	ASSERT_NE(0, (uintptr_t)self->page);
 	for (i = 0; i < 8; i++)
 		self->page[i] = i;
 	ASSERT_EQ(0, run_one(self, op_add(self->page, 1, sizeof(long)),
@@ -102,20 +112,20 @@ TEST_F(words, of_an_idle_cpu_are_not_pinned)
 {
 	struct cpu_op op = op_add(self->page, 1, sizeof(long));
 	struct stats before, since;
-	cpu_set_t all;
-	int i, cpu;
+	cpu_set_t both;
+	int i;
 
-	CPU_ZERO(&all);
-	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		CPU_SET(cpu, &all);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
-	cpu = aim(true);
-	if (cpu < 0)
+	if (self->other < 0)
 		SKIP(return, ONE_CPU);
+	CPU_ZERO(&both);
+	CPU_SET(self->cpu, &both);
+	CPU_SET(self->other, &both);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(both), &both));
+	ASSERT_EQ(self->other, aim(true));
 	for (i = 0; i < TRIES; i++) {
 		usleep(1000);
 		before = read_stats();
-		ASSERT_EQ(0, cpu_opv(&op, 1, cpu, 0));
+		ASSERT_EQ(0, cpu_opv(&op, 1, self->other, 0));
 		since = stats_since(&before);
 		if (stat_of(&since, "idle"))
 			break;
@@ -207,6 +217,58 @@ TEST_F(words, of_a_file_are_pinned)
 	EXPECT_EQ(0, run_one(self, op_add(p, 1, sizeof(long)), &unpinned));
 	EXPECT_EQ(0, unpinned);
 	EXPECT_EQ(2, *p);
+}
+
+/* From its first page on, for as long as it takes to drop them all. */
+static void *drop(void *arg)
+{
+	FIXTURE_DATA(words) *self = arg;
+
+	pin_to(self->other);
+	while (!self->stop) {
+		memset(self->region, 1, REGION);
+		madvise(self->region, REGION, MADV_DONTNEED);
+	}
+	return NULL;
+}
+
+/*
+ * A CPU may still access a page that is being dropped, where others map a new
+ * one already.
+ */
+TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
+{
+	long long end = now_usec() + run_usec(RUN_USEC);
+	unsigned long stale = 0, n = 0;
+	long *p, found, other = 0;
+	pthread_t thread;
+
+	if (self->other < 0)
+		SKIP(return, ONE_CPU);
+	self->region = mmap(NULL, REGION, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE((void *)self->region != MAP_FAILED);
+	madvise(self->region, REGION, MADV_NOHUGEPAGE);
+	p = (long *)self->region;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, drop, self));
+	while (now_usec() < end) {
+		struct cpu_op stores[] = {
+			op_copy(p, &n, sizeof(n)),
+			op_copy(&other, &n, sizeof(n)),
+		};
+		struct cpu_op load = op_copy(&found, p, sizeof(found));
+
+		n += 2;
+		if (cpu_opv(stores, 2, self->cpu, 0) ||
+		    cpu_opv(&load, 1, self->cpu, 0))
+			break;
+		/* Or dropped, or what drop() stores. */
+		stale += found && found != n && found != ONES;
+	}
+	self->stop = true;
+	pthread_join(thread, NULL);
+	TH_LOG("%lu stores, %lu loads of another one", n / 2, stale);
+	EXPECT_EQ(0, stale);
 }
 
 TEST_HARNESS_MAIN
