@@ -25,6 +25,8 @@
 //! # Ok::<(), cpu_opv_metrics::BuildError>(())
 //! ```
 //!
+//! `cargo run --example endpoint` is a program with a metrics endpoint.
+//!
 //! A macro looks up the metric by its name and labels each time, under a lock that readers share: an atomic instruction
 //! on a cache line that wanders from CPU to CPU, which takes many times longer than to count. Where that matters, keep
 //! what the macro returns.
