@@ -67,8 +67,8 @@
 //! | [`Histogram`] | to observe | |
 //!
 //! A counter or a gauge takes a word for each CPU that the machine can have, from when it is first added to; a histogram
-//! takes 14 words more than it has bounds. To read one visits all CPUs' parts of it. What that costs, and what is ordered,
-//! says [`cpu_opv`].
+//! takes some 16 more than it has bounds. Who reads one looks at each CPU's part of it. [`cpu_opv`] says more of what it
+//! costs, and that nothing is ordered.
 //!
 //! # Limits
 //!
