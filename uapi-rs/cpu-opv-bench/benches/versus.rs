@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 
 use cpu_opv::{
-    Backend, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node, PerCpuLock, Ring, Stack,
+    Backend, BoundedList, BoundedNode, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node,
+    PerCpuLock, Ring, Stack,
 };
 #[cfg(target_arch = "x86_64")]
 use cpu_opv_bench::c;
@@ -46,6 +47,15 @@ fn list_pairs(list: &List<usize>) {
     for _ in 0..OPERATIONS {
         if let Some(node) = list.pop() {
             list.push(node);
+        }
+    }
+}
+
+#[inline(never)]
+fn bounded_list_pairs(list: &BoundedList<usize>) {
+    for _ in 0..OPERATIONS {
+        if let Some(node) = list.pop() {
+            let _ = list.push(node);
         }
     }
 }
@@ -238,6 +248,17 @@ mod pop_and_push {
             }
         }
         bencher.bench(|| list_pairs(&list));
+    }
+
+    #[divan::bench]
+    fn cpu_opv_bounded_list(bencher: Bencher) {
+        let list = BoundedList::new(64);
+        for cpu in Cpu::all() {
+            for item in 0..ITEMS {
+                let _ = list.push_on(cpu, Box::new(BoundedNode::new(item)));
+            }
+        }
+        bencher.bench(|| bounded_list_pairs(&list));
     }
 
     #[cfg(target_arch = "x86_64")]

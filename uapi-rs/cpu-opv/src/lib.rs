@@ -36,6 +36,7 @@
 //! | [`Histogram`] | how often values were in which range, and their sum | an observation, to read all, to drain all |
 //! | [`PerCpu<T>`](PerCpu) | several counters side by side; what you build yourself | an addition, or a comparison and a store |
 //! | [`List`] | free lists of any length, of objects that have room for a link | a push, a pop |
+//! | [`BoundedList`] | free lists up to a limit, whose length is known | a push, a pop |
 //! | [`Stack`] | caches of up to `N` objects, which are not touched | a push, a pop |
 //! | [`StealStack`] | work for this CPU, and for others that have none | a push, a pop, a theft |
 //! | [`Pool`] | objects that are used again: handles give them back | to get one, to drop it |
@@ -126,6 +127,8 @@
 //! | powerpc64le | with Rust 1.95 or later, which has inline assembly for it |
 //! | others | no: all is done by `cpu_opv(2)`, or with the lock |
 //!
+//! A [`BoundedList`] is changed by the fast path on 64-bit machines only.
+//!
 //! glibc 2.35 and later registers each thread with rseq, and this crate uses that. With an older one or with musl, it
 //! registers a thread itself when that does its first operation. If another library did so by other means, the
 //! slow path is taken.
@@ -155,7 +158,7 @@
 //! each backend, since the lock is held with signals blocked. `errno` stays as it is. The exceptions:
 //!
 //! - of a [`TraceRing`] it may push only, and it must not use a [`Pool`];
-//! - to make or drop a structure, and what allocates or frees: [`List`] with its boxes, for example. Of
+//! - to make or drop a structure, and what allocates or frees: [`List`] and [`BoundedList`] with their boxes, for example. Of
 //!   [`CounterSet`] and [`Histogram`], to add and to observe is fine, to read and to drain is not. The first addition to a
 //!   static may be a handler's;
 //! - [`PerCpuLock::lock`] and [`lock_on`](PerCpuLock::lock_on), since the interrupted thread may hold it;
@@ -180,6 +183,7 @@ compile_error!(
 
 mod arena;
 mod backend;
+mod bounded_list;
 mod copy_stack;
 mod counter;
 mod counter_set;
@@ -217,6 +221,7 @@ mod way;
 mod word;
 
 pub use backend::{Backend, SlowPathCalls, slow_path_calls};
+pub use bounded_list::{BoundedList, BoundedNode};
 pub use copy_stack::CopyStack;
 pub use counter::{Counter, Gauge};
 pub use counter_set::CounterSet;

@@ -16,20 +16,22 @@ use crate::slots::Slots;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
 
-/// A value that can be put on a [`List`], with the room for its link.
+/// A value that can be put on a [`List`], with the room for its link; with two `WORDS` on a
+/// [`BoundedList`](crate::BoundedList).
 #[repr(C)]
-#[derive(Debug, Default)]
-pub struct Node<T> {
-    /// The node below. First, so that its address is that of the node.
-    link: Word,
+#[derive(Debug)]
+pub struct Node<T, const WORDS: usize = 1> {
+    /// The node below, and how many there are from there on, if it has room for that. First, so that the address is that
+    /// of the node.
+    pub(crate) below: [Word; WORDS],
     value: T,
 }
 
-impl<T> Node<T> {
+impl<T, const WORDS: usize> Node<T, WORDS> {
     /// A node that is on no list.
     pub const fn new(value: T) -> Self {
         Self {
-            link: Word::new(0),
+            below: [const { Word::new(0) }; WORDS],
             value,
         }
     }
@@ -40,7 +42,7 @@ impl<T> Node<T> {
     }
 }
 
-impl<T> Deref for Node<T> {
+impl<T, const WORDS: usize> Deref for Node<T, WORDS> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -48,9 +50,15 @@ impl<T> Deref for Node<T> {
     }
 }
 
-impl<T> DerefMut for Node<T> {
+impl<T, const WORDS: usize> DerefMut for Node<T, WORDS> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
+    }
+}
+
+impl<T: Default, const WORDS: usize> Default for Node<T, WORDS> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 
@@ -147,7 +155,8 @@ impl<T: Send> List<T> {
     /// As for [`pop_on`](Self::pop_on).
     pub fn take_on(&self, cpu: Cpu) -> Result<Taken<T>, Error> {
         let next = self.0.take_on(cpu)?;
-        Ok(Taken { next })
+        // SAFETY: as in `pop`.
+        Ok(unsafe { Taken::new(next) })
     }
 
     /// Whether the list of `cpu` is empty just now.
@@ -159,7 +168,7 @@ impl<T: Send> List<T> {
 /// # Safety
 ///
 /// The node was a box, and is nobody else's.
-unsafe fn own<T>(node: NonNull<Node<T>>) -> Box<Node<T>> {
+pub(crate) unsafe fn own<N>(node: NonNull<N>) -> Box<N> {
     // SAFETY: the caller's.
     unsafe { Box::from_raw(node.as_ptr()) }
 }
@@ -173,9 +182,8 @@ impl<T: Send> Default for List<T> {
 impl<T> Drop for List<T> {
     fn drop(&mut self) {
         for (_, head) in self.0.heads.iter() {
-            drop(Taken::<T> {
-                next: pointer(head.load(Relaxed)),
-            });
+            // SAFETY: only `List::push` put them there, and nobody has them any more.
+            drop(unsafe { Taken::<T>::new(pointer(head.load(Relaxed))) });
         }
     }
 }
@@ -187,33 +195,59 @@ impl<T> fmt::Debug for List<T> {
 }
 
 /// The nodes that were on a list, the last that was pushed first.
-pub struct Taken<T> {
-    next: Option<NonNull<Node<T>>>,
+///
+/// Those of a [`BoundedList`](crate::BoundedList) are an [`ExactSizeIterator`].
+pub struct Taken<T, const WORDS: usize = 1> {
+    next: Option<NonNull<Node<T, WORDS>>>,
 }
 
 // SAFETY: it owns its nodes.
-unsafe impl<T: Send> Send for Taken<T> {}
+unsafe impl<T: Send, const WORDS: usize> Send for Taken<T, WORDS> {}
 // SAFETY: it gives out nothing by a shared reference.
-unsafe impl<T: Send> Sync for Taken<T> {}
+unsafe impl<T: Send, const WORDS: usize> Sync for Taken<T, WORDS> {}
 
-impl<T> Iterator for Taken<T> {
-    type Item = Box<Node<T>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // SAFETY: they came from a `List`, and nobody else has them.
-        let node = unsafe { own(self.next?) };
-        self.next = pointer(node.link.load(Relaxed));
-        Some(node)
+impl<T, const WORDS: usize> Taken<T, WORDS> {
+    /// Those from this one on.
+    ///
+    /// # Safety
+    ///
+    /// They were boxes, and are nobody else's.
+    pub(crate) unsafe fn new(next: Option<NonNull<Node<T, WORDS>>>) -> Self {
+        Self { next }
     }
 }
 
-impl<T> Drop for Taken<T> {
+impl<T, const WORDS: usize> Iterator for Taken<T, WORDS> {
+    type Item = Box<Node<T, WORDS>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // SAFETY: as `new` was promised.
+        let node = unsafe { own(self.next?) };
+        self.next = pointer(node.below[0].load(Relaxed));
+        Some(node)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let Some(node) = self.next else {
+            return (0, Some(0));
+        };
+        // SAFETY: as `new` was promised.
+        match unsafe { node.as_ref() }.below.get(1) {
+            Some(len) => (1 + len.get(), Some(1 + len.get())),
+            None => (1, None),
+        }
+    }
+}
+
+impl<T> ExactSizeIterator for Taken<T, 2> {}
+
+impl<T, const WORDS: usize> Drop for Taken<T, WORDS> {
     fn drop(&mut self) {
         self.for_each(drop);
     }
 }
 
-impl<T> fmt::Debug for Taken<T> {
+impl<T, const WORDS: usize> fmt::Debug for Taken<T, WORDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Taken").finish_non_exhaustive()
     }
@@ -305,7 +339,7 @@ impl<T> RawList<T> {
     /// The node can be read, is on no list, and was [taken](Self::take_on) off one or was below one that was.
     pub unsafe fn below(node: NonNull<Node<T>>) -> Option<NonNull<Node<T>>> {
         // SAFETY: the caller's.
-        pointer(unsafe { node.as_ref() }.link.load(Relaxed))
+        pointer(unsafe { node.as_ref() }.below[0].load(Relaxed))
     }
 
     /// Whether the list of `cpu` is empty just now.
@@ -320,7 +354,7 @@ impl<T> fmt::Debug for RawList<T> {
     }
 }
 
-fn pointer<T>(word: usize) -> Option<NonNull<Node<T>>> {
+pub(crate) fn pointer<N>(word: usize) -> Option<NonNull<N>> {
     NonNull::new(ptr::with_exposed_provenance_mut(word))
 }
 
@@ -334,7 +368,7 @@ impl<T> Operation<Word> for Push<T> {
     fn attempt<W: Way>(&mut self, way: &W, head: &Word) -> Attempt<()> {
         let below = head.load(Relaxed);
         // SAFETY: nobody else accesses the link before the node is on the list.
-        unsafe { &(*self.0.as_ptr()).link }.store(below, Relaxed);
+        unsafe { &(*self.0.as_ptr()).below[0] }.store(below, Relaxed);
         way.compare_store::<false>(head, below, self.0.as_ptr().expose_provenance())
     }
 }

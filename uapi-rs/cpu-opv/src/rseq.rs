@@ -241,25 +241,25 @@ pub(crate) unsafe fn compare_copy_store<const RELEASE: bool>(
 ///
 /// # Safety
 ///
-/// As for [`add`]. An aborted sequence may have written some of the words.
+/// As for [`add`]. While `*v == expect`, as many words as `dst` has can be read at `src`. An aborted sequence may have
+/// written some of the words.
 #[inline(always)]
 pub(crate) unsafe fn compare_fill_store<const RELEASE: bool>(
     at: At,
     (v, expect): (&Word, usize),
-    (dst, src): (&[Word], &[usize]),
+    (dst, src): (&[Word], *const usize),
     new: usize,
 ) -> Status {
-    let len = dst.len().min(src.len());
     // As `Word::as_ptr`, for all of them.
-    let (dst, src) = (dst.as_ptr().cast_mut().cast::<usize>(), src.as_ptr());
+    let (dst, len) = (dst.as_ptr().cast_mut().cast::<usize>(), dst.len());
     // Bytes are copied by 16 there. What was just stored as words takes long to load so.
     #[cfg(all(fast_path, target_arch = "x86_64"))]
-    // SAFETY: the caller's, and the words are references.
+    // SAFETY: the caller's, and what is written are references.
     unsafe {
         arch::compare_fill_store::<RELEASE>(at, v.as_ptr(), expect, (dst, src, len), new)
     }
     #[cfg(not(all(fast_path, target_arch = "x86_64")))]
-    // SAFETY: the caller's, and the words are references.
+    // SAFETY: the caller's, and what is written are references.
     unsafe {
         let copy = (dst.cast(), src.cast(), len * size_of::<usize>());
         arch::compare_copy_store::<RELEASE>(at, v.as_ptr(), expect, copy, new)

@@ -30,6 +30,8 @@ keeps_lifetimes! {
     StealStack: "StealStack<Box<&'a str>, 4>", "StealStack::<Box<&'static str>, 4>::new()",
         "let _ = all.push(Box::new(value));";
     List: "List<&'a str>", "List::<&'static str>::new()", "all.push(Box::new(Node::new(value)));";
+    BoundedList: "BoundedList<&'a str>", "BoundedList::<&'static str>::new(4)",
+        "let _ = all.push(Box::new(Node::new(value)));";
     Ring: "Ring<&'a str, 2, 2>", "Ring::<&'static str, 2, 2>::new()", "let _ = all.push(value);";
     Lock: "PerCpuLock<&'a str>", "PerCpuLock::<&'static str>::new(|_| \"\")", "*all.lock() = value;";
 }

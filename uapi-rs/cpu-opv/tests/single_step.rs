@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::ptr::null_mut;
 
 use cpu_opv::{
-    Backend, Batch, CopyStack, Counter, CounterSet, Cpu, Histogram, List, Node, PerCpuLock, Ring,
-    SlowPathCalls, Stack, StealStack, slow_path_calls,
+    Backend, Batch, BoundedList, BoundedNode, CopyStack, Counter, CounterSet, Cpu, Histogram, List,
+    Node, PerCpuLock, Ring, SlowPathCalls, Stack, StealStack, slow_path_calls,
 };
 
 /// Many times more than an operation takes.
@@ -46,6 +46,7 @@ struct All {
     histogram: Histogram,
     lock: PerCpuLock<usize>,
     list: List<usize>,
+    bounded: BoundedList<usize>,
     stack: Stack<usize, 4>,
     steal: StealStack<usize, 4>,
     copies: CopyStack<[u8; 100], 4>,
@@ -72,6 +73,12 @@ const OPERATIONS: &[Operation] = &[
     ("PerCpuLock::lock", |all| *all.lock.lock() += 1),
     ("List::pop, push", |all| {
         all.list.push(all.list.pop().unwrap())
+    }),
+    ("BoundedList::pop, push", |all| {
+        assert!(all.bounded.push(all.bounded.pop().unwrap()).is_ok())
+    }),
+    ("BoundedList::take_on", |all| {
+        assert_eq!(all.bounded.take_on(all.cpu).unwrap().len(), 1)
     }),
     ("Stack::push", |all| all.stack.push(1).unwrap()),
     ("Stack::pop", |all| assert_eq!(all.stack.pop(), Some(1))),
@@ -108,12 +115,14 @@ fn child() {
         histogram: Histogram::new([1.0]),
         lock: PerCpuLock::new(|_| 0),
         list: List::new(),
+        bounded: BoundedList::new(1),
         stack: Stack::new(),
         steal: StealStack::new(),
         copies: CopyStack::new(),
         ring: Ring::new(),
     };
     all.list.push(Box::new(Node::new(0)));
+    assert!(all.bounded.push(Box::new(BoundedNode::new(0))).is_ok());
     // The first addition makes the memory, with atomic instructions.
     all.counter.add(0);
     all.set.add([(0, 0)]);

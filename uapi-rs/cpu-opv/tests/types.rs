@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex};
 
 use cpu_opv::vector::{Addend, Outcome, Source, Target, Vector};
 use cpu_opv::{
-    Backend, Batch, Buckets, CopyStack, Counter, CounterSet, Cpu, Drain, Error, Gauge, Histogram,
-    List, Memory, Node, PerCpu, PerCpuLock, PerCpuLockGuard, Pool, Pooled, PushError, RawList,
-    Record, Reservation, Ring, SlowPathCalls, Stack, StealStack, Support, Taken, TraceRing, Word,
+    Backend, Batch, BoundedList, BoundedNode, Buckets, CopyStack, Counter, CounterSet, Cpu, Drain,
+    Error, Gauge, Histogram, List, Memory, Node, PerCpu, PerCpuLock, PerCpuLockGuard, Pool, Pooled,
+    PushError, RawList, Record, Reservation, Ring, SlowPathCalls, Stack, StealStack, Support,
+    Taken, TraceRing, Word,
 };
 
 /// `Is::<T>::SEND` is that of the first `impl` that applies: of a type that is `Send`, or else of the trait.
@@ -86,6 +87,12 @@ fn what_can_be_sent_and_shared() {
         Node<u8>: true, true;
         Node<Cell<u8>>: true, false;
         Node<Rc<u8>>: false, false;
+        BoundedList<u8>: true, true;
+        BoundedList<Cell<u8>>: true, true;
+        BoundedList<Rc<u8>>: false, false;
+        BoundedNode<Cell<u8>>: true, false;
+        Taken<Cell<u8>, 2>: true, true;
+        Taken<Rc<u8>, 2>: false, false;
         Stack<usize, 1>: true, true;
         Stack<Box<Cell<u8>>, 1>: true, true;
         Stack<Box<Rc<u8>>, 1>: false, false;

@@ -74,6 +74,17 @@ impl Way for Atomic<'_> {
         self.locked(|plain| unsafe { plain.compare_copy_store::<RELEASE>(v, expect, copy, new) })
     }
 
+    unsafe fn compare2_copy_store<const RELEASE: bool>(
+        &self,
+        v: (&Word, usize),
+        v2: (&Word, usize),
+        copy: (&[Word], *const usize),
+        new: usize,
+    ) -> Attempt<()> {
+        // SAFETY: the caller's.
+        self.locked(|plain| unsafe { plain.compare2_copy_store::<RELEASE>(v, v2, copy, new) })
+    }
+
     fn compare_fill_store<const RELEASE: bool>(
         &self,
         v: (&Word, usize),

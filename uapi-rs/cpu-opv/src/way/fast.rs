@@ -82,13 +82,30 @@ impl Way for Fast {
     }
 
     #[inline(always)]
+    unsafe fn compare2_copy_store<const RELEASE: bool>(
+        &self,
+        v: (&Word, usize),
+        _: (&Word, usize),
+        copy: (&[Word], *const usize),
+        new: usize,
+    ) -> Attempt<()> {
+        if usize::BITS < u64::BITS {
+            return Err(Stop::Again);
+        }
+        // SAFETY: `new` was promised this, and the caller answers for the source: as `*v` has not come again, the other
+        // word has not changed.
+        committed(unsafe { rseq::compare_fill_store::<RELEASE>(self.0, v, copy, new) })
+    }
+
+    #[inline(always)]
     fn compare_fill_store<const RELEASE: bool>(
         &self,
         v: (&Word, usize),
-        fill: (&[Word], &[usize]),
+        (dst, src): (&[Word], &[usize]),
         new: usize,
     ) -> Attempt<()> {
-        // SAFETY: `new` was promised this.
+        let fill = (&dst[..dst.len().min(src.len())], src.as_ptr());
+        // SAFETY: `new` was promised this, and the source is a reference.
         committed(unsafe { rseq::compare_fill_store::<RELEASE>(self.0, v, fill, new) })
     }
 

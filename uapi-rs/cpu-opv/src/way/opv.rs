@@ -106,6 +106,23 @@ impl Way for Opv {
         self.run(store::<RELEASE>(vector, v, &new))
     }
 
+    unsafe fn compare2_copy_store<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (v2, expect2): (&Word, usize),
+        (dst, src): (&[Word], *const usize),
+        new: usize,
+    ) -> Attempt<()> {
+        // As in `pop`, it may be gone.
+        // SAFETY: the caller's.
+        let src = unsafe { Source::from_raw(src.cast(), size_of_val(dst)) };
+        let vector = Vector::new()
+            .compare_eq(v, &expect)
+            .compare_eq(v2, &expect2)
+            .copy(target(dst), src.may_fault());
+        self.run(store::<RELEASE>(vector, v, &new))
+    }
+
     fn compare_fill_store<const RELEASE: bool>(
         &self,
         (v, expect): (&Word, usize),

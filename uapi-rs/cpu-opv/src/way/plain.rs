@@ -94,6 +94,22 @@ impl Way for Plain<'_> {
         Ok(())
     }
 
+    unsafe fn compare2_copy_store<const RELEASE: bool>(
+        &self,
+        (v, expect): (&Word, usize),
+        (v2, expect2): (&Word, usize),
+        (dst, src): (&[Word], *const usize),
+        new: usize,
+    ) -> Attempt<()> {
+        check(v.get() == expect && v2.get() == expect2)?;
+        for (index, word) in dst.iter().enumerate() {
+            // SAFETY: the caller's, as they are the same.
+            store::<false>(word, unsafe { src.add(index).read() });
+        }
+        store::<RELEASE>(v, new);
+        Ok(())
+    }
+
     fn compare_fill_store<const RELEASE: bool>(
         &self,
         (v, expect): (&Word, usize),

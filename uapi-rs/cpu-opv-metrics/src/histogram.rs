@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How often values were in which range.
+
+use std::fmt;
+use std::iter;
+use std::sync::Arc;
+
+use cpu_opv::Buckets;
+use metrics::HistogramFn;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::{MetricType, TypedMetric};
+
+/// Counts values, such as durations in seconds, by the range that they are in, and adds them up.
+///
+/// To observe a value takes no atomic instruction and no lock; and whoever reads the counts and the sum finds each value
+/// in both of them or in none. A clone is the same histogram.
+///
+/// On a 32-bit machine each count begins anew after 2 to the power of 32.
+///
+/// ```
+/// use cpu_opv_metrics::Histogram;
+///
+/// let seconds = Histogram::new([0.01, 0.1, 1.0]);
+/// seconds.observe(0.25);
+/// assert_eq!(seconds.get().counts(), [0, 0, 1, 0]);
+/// ```
+#[derive(Clone)]
+pub struct Histogram(pub(crate) Arc<Observed>);
+
+impl Histogram {
+    /// A histogram of ranges up to these bounds, and of one above the last. Those that are infinite are left out.
+    ///
+    /// # Panics
+    ///
+    /// If a bound is not greater than the one before or is not a number, or if there are more than
+    /// [`MAX_BOUNDS`](cpu_opv::Histogram::MAX_BOUNDS).
+    pub fn new(bounds: impl IntoIterator<Item = f64>) -> Self {
+        let bounds: Vec<f64> = bounds
+            .into_iter()
+            .filter(|bound| !bound.is_infinite())
+            .collect();
+        Self(Arc::new(Observed(cpu_opv::Histogram::new(bounds))))
+    }
+
+    /// Counts a value and adds it to the sum.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        self.0.0.observe(value);
+    }
+
+    /// The upper bounds of its ranges, but for the last, which has none.
+    pub fn bounds(&self) -> &[f64] {
+        self.0.0.bounds()
+    }
+
+    /// What was observed until now.
+    pub fn get(&self) -> Buckets {
+        self.0.0.snapshot()
+    }
+}
+
+pub(crate) struct Observed(cpu_opv::Histogram);
+
+impl HistogramFn for Observed {
+    #[inline]
+    fn record(&self, value: f64) {
+        self.0.observe(value);
+    }
+}
+
+impl From<Histogram> for metrics::Histogram {
+    fn from(histogram: Histogram) -> Self {
+        Self::from_arc(histogram.0)
+    }
+}
+
+impl TypedMetric for Histogram {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let seen = self.get();
+        let bounds = self.bounds().iter().copied();
+        let buckets: Vec<(f64, u64)> = bounds
+            .chain(iter::once(f64::INFINITY))
+            .zip(seen.counts().iter().copied())
+            .collect();
+        encoder.encode_histogram::<NoLabelSet>(seen.sum(), seen.count(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.fmt(f)
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Metrics that count for each CPU, for [`metrics`] and for [`prometheus_client`]: to count takes no atomic instruction
+//! and no lock, and however many threads do, none slows another one down.
+//!
+//! # With `metrics`
+//!
+//! There is a recorder, with the names of `metrics-exporter-prometheus`, and text for Prometheus:
+//!
+//! ```
+//! use cpu_opv_metrics::PrometheusBuilder;
+//! use metrics::{counter, describe_counter, gauge, histogram};
+//!
+//! let handle = PrometheusBuilder::new().install_recorder()?;
+//!
+//! describe_counter!("requests", "Requests that were answered.");
+//! let requests = counter!("requests", "path" => "/"); // to be kept
+//! requests.increment(1);
+//! gauge!("in_progress").increment(1);
+//! histogram!("seconds").record(0.02);
+//!
+//! let text = handle.render(); // for whoever scrapes it
+//! assert!(text.contains("# HELP requests_total Requests that were answered.\n"));
+//! assert!(text.contains("\nrequests_total{path=\"/\"} 1\n"));
+//! # Ok::<(), cpu_opv_metrics::BuildError>(())
+//! ```
+//!
+//! `cargo run --example endpoint` is a program with a metrics endpoint.
+//!
+//! A macro looks up the metric by its name and labels each time, under a lock that readers share: an atomic instruction
+//! on a cache line that wanders from CPU to CPU, which takes many times longer than to count. Where that matters, keep
+//! what the macro returns.
+//!
+//! # With `prometheus-client`
+//!
+//! [`Counter`], [`Gauge`] and [`Histogram`] take the place of its types, alone or in a
+//! [`Family`](prometheus_client::metrics::family::Family):
+//!
+//! ```
+//! use cpu_opv_metrics::{Counter, Histogram};
+//! use prometheus_client::encoding::text::encode;
+//! use prometheus_client::metrics::family::Family;
+//! use prometheus_client::registry::Registry;
+//!
+//! let mut registry = Registry::default();
+//! let requests = Family::<Vec<(String, String)>, Counter>::default();
+//! let seconds = Histogram::new([0.01, 0.1, 1.0]);
+//! registry.register("requests", "Requests that were answered", requests.clone());
+//! registry.register("seconds", "How long that took", seconds.clone());
+//!
+//! let at_root = requests.get_or_create_owned(&vec![("path".to_owned(), "/".to_owned())]);
+//! at_root.inc();
+//! seconds.observe(0.02);
+//!
+//! let mut text = String::new();
+//! encode(&mut text, &registry)?;
+//! assert!(text.contains("requests_total{path=\"/\"} 1\n"));
+//! # Ok::<(), std::fmt::Error>(())
+//! ```
+//!
+//! # Costs
+//!
+//! | | by each CPU's own | with a lock |
+//! |---|---|---|
+//! | [`Counter`] | to add | `absolute` of `metrics`; to read |
+//! | [`Gauge`] | to add or take off a whole number | a fraction; to set; to read |
+//! | [`Histogram`] | to observe | |
+//!
+//! A counter or a gauge takes a word for each CPU that the machine can have, from when it is first added to; a histogram
+//! takes some 16 more than it has bounds. Who reads one looks at each CPU's part of it. [`cpu_opv`] says more of what it
+//! costs, and that nothing is ordered.
+//!
+//! # Limits
+//!
+//! - Metrics are never forgotten: labels that come to have ever new values take ever more memory.
+//! - Histograms have buckets of fixed bounds, and there are no summaries.
+//! - A signal handler may add to a counter that the program has kept, and observe values. All else locks or allocates.
+
+mod counter;
+mod gauge;
+mod histogram;
+mod recorder;
+mod registry;
+
+pub use counter::Counter;
+pub use gauge::Gauge;
+pub use histogram::Histogram;
+pub use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
+pub use recorder::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder, Series, Value,
+};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
