@@ -4,10 +4,12 @@
 
 mod common;
 
+use std::fs;
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use common::{Random, allowed, caches, operations, threads};
 use cpu_opv::slow_path_calls;
@@ -93,6 +95,21 @@ fn children_can_allocate() {
     assert!(allowed().len() < 2 || !caches() || slow_path_calls() != Default::default());
 }
 
+/// Where the threads of a child are, for one that does not end.
+fn tell_of(pid: libc::pid_t) {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+    {
+        let path = thread.unwrap().path();
+        println!("{}", path.display());
+        for file in ["syscall", "wchan", "stack", "stat"] {
+            println!("{file}: {:?}", fs::read_to_string(path.join(file)));
+        }
+    }
+    println!("{:?}", fs::read_to_string(format!("/proc/{pid}/maps")));
+}
+
 /// The status that a child ends with: 0 if it ran, and returned 0.
 fn fork_and_wait(child: impl Fn() -> i32) -> i32 {
     // SAFETY: the child runs in a copy of this process; the libc and this allocator work in one.
@@ -102,7 +119,18 @@ fn fork_and_wait(child: impl Fn() -> i32) -> i32 {
             0 => libc::_exit(child()),
             pid => {
                 let mut status = 0;
-                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+                for tenths in 0.. {
+                    match libc::waitpid(pid, &mut status, libc::WNOHANG) {
+                        0 => thread::sleep(Duration::from_millis(100)),
+                        ended => {
+                            assert_eq!(ended, pid);
+                            break;
+                        }
+                    }
+                    if tenths == 600 || tenths == 610 {
+                        tell_of(pid);
+                    }
+                }
                 status
             }
         }
