@@ -4,12 +4,12 @@
 
 mod common;
 
-use std::fs;
 use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::ptr::{null, null_mut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
 
 use common::{Random, allowed, caches, operations, threads};
 use cpu_opv::slow_path_calls;
@@ -40,6 +40,25 @@ fn work(random: &mut Random, shared: &Mutex<Vec<Vec<u8>>>) {
     }
 }
 
+/// Works on a thread of the libc. Those of `std` may wait for ever in a child of a process whose threads were just
+/// starting: they take a lock of theirs then.
+fn on_thread_of_its_own(shared: &Mutex<Vec<Vec<u8>>>) {
+    extern "C" fn work_on(shared: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: it is what was passed, and outlives the thread.
+        let shared = unsafe { &*shared.cast::<Mutex<Vec<Vec<u8>>>>() };
+        (0..100).for_each(|_| work(&mut Random::new(8), shared));
+        null_mut()
+    }
+    // SAFETY: the thread gets what it expects, and ends before that does.
+    unsafe {
+        let mut thread = MaybeUninit::uninit();
+        let shared = (&raw const *shared).cast_mut().cast();
+        let created = libc::pthread_create(thread.as_mut_ptr(), null(), work_on, shared);
+        assert_eq!(created, 0);
+        assert_eq!(libc::pthread_join(thread.assume_init(), null_mut()), 0);
+    }
+}
+
 /// Returns how many bytes the child drained: its result.
 fn child() -> i32 {
     // So that it does not wait for ever, if it does.
@@ -48,11 +67,7 @@ fn child() -> i32 {
     let shared = Mutex::new(Vec::new());
     let mut random = Random::new(7);
     (0..200).for_each(|_| work(&mut random, &shared));
-    // With a thread of its own.
-    thread::scope(|scope| {
-        let other = scope.spawn(|| (0..100).for_each(|_| work(&mut Random::new(8), &shared)));
-        other.join().unwrap();
-    });
+    on_thread_of_its_own(&shared);
     drop(shared);
     let was_cached = GLOBAL.cached() > 0;
     GLOBAL.drain();
@@ -95,21 +110,6 @@ fn children_can_allocate() {
     assert!(allowed().len() < 2 || !caches() || slow_path_calls() != Default::default());
 }
 
-/// Where the threads of a child are, for one that does not end.
-fn tell_of(pid: libc::pid_t) {
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-    {
-        let path = thread.unwrap().path();
-        println!("{}", path.display());
-        for file in ["syscall", "wchan", "stack", "stat"] {
-            println!("{file}: {:?}", fs::read_to_string(path.join(file)));
-        }
-    }
-    println!("{:?}", fs::read_to_string(format!("/proc/{pid}/maps")));
-}
-
 /// The status that a child ends with: 0 if it ran, and returned 0.
 fn fork_and_wait(child: impl Fn() -> i32) -> i32 {
     // SAFETY: the child runs in a copy of this process; the libc and this allocator work in one.
@@ -119,18 +119,7 @@ fn fork_and_wait(child: impl Fn() -> i32) -> i32 {
             0 => libc::_exit(child()),
             pid => {
                 let mut status = 0;
-                for tenths in 0.. {
-                    match libc::waitpid(pid, &mut status, libc::WNOHANG) {
-                        0 => thread::sleep(Duration::from_millis(100)),
-                        ended => {
-                            assert_eq!(ended, pid);
-                            break;
-                        }
-                    }
-                    if tenths == 600 || tenths == 610 {
-                        tell_of(pid);
-                    }
-                }
+                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
                 status
             }
         }
