@@ -102,8 +102,9 @@
 //! So nobody who wants the runqueue of an idle CPU, to wake a task there, spins for longer than
 //! that, either: no longer than an interrupt would keep the CPU.
 //!
-//! The ordinary path allocates nothing, flushes no TLB, and takes no lock that callers for other
-//! CPUs would take.
+//! The ordinary path allocates nothing, flushes no TLB, and waits for no lock. Callers for other
+//! CPUs share none with it but, where pages are pinned to be written to, that of their VMA, which
+//! all only read-lock.
 //!
 //! # Locking
 //!
@@ -257,67 +258,69 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Calls `run` with interrupts disabled if the caller is on the CPU.
-    #[inline]
-    fn on_it<R>(&self, run: impl FnOnce(&LocalInterruptDisabled) -> R) -> Option<R> {
-        let irq = local_interrupt_disable();
-
-        (CpuId::current() == self.cpu).then(|| run(&irq))
-    }
-
-    /// Calls `run` in the CPU's stead if it runs nothing.
+    /// Runs a vector by `run`, in the context of the caller, if that is alone with the CPU: on it,
+    /// or in its stead as it runs nothing. Else returns [`None`]; `turn` is taken then unless
+    /// another call has it.
     ///
     /// # Safety
     ///
     /// As for [`smp::call_while_idle()`].
     #[inline]
-    unsafe fn in_its_stead<R>(
+    unsafe fn run_in_context<E>(
         &self,
-        _turn: &Turn,
-        run: impl FnOnce(&LocalInterruptDisabled) -> R,
-    ) -> Option<R> {
-        if !smp::runs_idle_task(self.cpu) {
+        turn: &mut Option<Turn>,
+        run: impl Fn(Order, &LocalInterruptDisabled) -> Result<Outcome, E>,
+    ) -> Option<Result<Outcome, E>> {
+        let cpu = self.cpu;
+
+        // On it.
+        {
+            let irq = local_interrupt_disable();
+            if CpuId::current() == cpu {
+                let result = run(Order::Compiler, &irq);
+                if result.is_ok() {
+                    count(Event::Own);
+                }
+                return Some(result);
+            }
+        }
+
+        if turn.is_none() {
+            *turn = Some(Turn::try_take(cpu)?);
+        }
+
+        // It runs nothing.
+        if !smp::runs_idle_task(cpu) {
             return None;
         }
+        let run = |irq: &LocalInterruptDisabled| {
+            let result = run(Order::Full, irq);
+            if result.is_ok() {
+                count_idle(cpu);
+            }
+            result
+        };
         // SAFETY: By the safety requirements of this function.
-        let result = unsafe { smp::call_while_idle(self.cpu, run) };
+        let result = unsafe { smp::call_while_idle(cpu, run) };
         if result.is_none() {
             count(Event::IdleLost);
         }
         result
     }
 
-    /// Tries to run a vector of words without pinning its pages. Else nothing was done.
-    ///
-    /// Takes the turn unless the caller is on the CPU.
+    /// Tries to run a vector of words without pinning its pages. Else nothing was done, and `turn`
+    /// may be taken.
     fn attempt_words(&self, turn: &mut Option<Turn>) -> Option<Outcome> {
-        let run = |order, irq: &LocalInterruptDisabled| {
-            let outcome = words::run(self.vector, &self.memory, order, irq).ok()?;
-            count(Event::Unpinned);
-            Some(outcome)
-        };
-
-        let outcome = self.on_it(|irq| {
-            let outcome = run(Order::Compiler, irq)?;
-            count(Event::Own);
-            Some(outcome)
-        });
-        if let Some(outcome) = outcome {
-            return outcome;
-        }
-
-        if turn.is_none() {
-            *turn = Turn::try_take(self.cpu);
-        }
         // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody, nor
         // does a fault, as page faults are disabled then. Nothing is dropped.
-        unsafe {
-            self.in_its_stead(turn.as_ref()?, |irq| {
-                let outcome = run(Order::Full, irq)?;
-                count_idle(self.cpu);
-                Some(outcome)
+        let result = unsafe {
+            self.run_in_context(turn, |order, irq| {
+                words::run(self.vector, &self.memory, order, irq)
             })
-        }?
+        };
+        let outcome = result?.ok()?;
+        count(Event::Unpinned);
+        Some(outcome)
     }
 
     /// Waits until there is nothing else to run on the CPU but the vector, and runs it.
@@ -327,7 +330,7 @@ impl Call<'_> {
         &self,
         pinned: &Pinned<'_>,
         steps: &[Step<SpanTarget<'_>>],
-        turn: Option<Turn>,
+        mut turn: Option<Turn>,
     ) -> Result<Outcome, Again> {
         let cpu = self.cpu;
         let check_and_run = |order, irq: &LocalInterruptDisabled| {
@@ -338,30 +341,13 @@ impl Call<'_> {
             Ok(outcome)
         };
 
-        let result = self.on_it(|irq| {
-            let outcome = check_and_run(Order::Compiler, irq)?;
-            count(Event::Own);
-            Ok(outcome)
-        });
-        if let Some(result) = result {
-            return result;
-        }
-
-        let turn = match turn {
-            Some(turn) => turn,
-            None => Turn::try_take(cpu).ok_or(Again::Contended)?,
-        };
         // SAFETY: To look at page tables, to map pages locally and to access them takes no locks
         // and wakes nobody. Nothing is dropped.
-        let result = unsafe {
-            self.in_its_stead(&turn, |irq| {
-                let outcome = check_and_run(Order::Full, irq)?;
-                count_idle(cpu);
-                Ok(outcome)
-            })
-        };
-        if let Some(result) = result {
+        if let Some(result) = unsafe { self.run_in_context(&mut turn, check_and_run) } {
             return result;
+        }
+        if turn.is_none() {
+            return Err(Again::Contended);
         }
 
         // It runs something.

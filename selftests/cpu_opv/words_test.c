@@ -21,7 +21,7 @@ FIXTURE(words)
 {
 	char *region;		/* that is dropped */
 	atomic_bool stop;
-	long *page;		/* the first words: 1, 2, 3 ... */
+	long *page;		/* the first words: 0, 1, 2 ... */
 	int cpu;		/* that the thread is on */
 	int other;		/* or -1 */
 };
@@ -40,12 +40,6 @@ static int run_one(FIXTURE_DATA(words) *self, struct cpu_op op,
 		   unsigned long *unpinned)
 {
 	return run(&op, 1, self->cpu, unpinned);
-}
-
-static void *map_shared(int fd)
-{
-	return mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		    0);
 }
 
 FIXTURE_SETUP(words)
@@ -148,7 +142,7 @@ TEST_F(words, are_pinned_if_two_are_stored_to)
 	EXPECT_EQ(2, self->page[1]);
 	EXPECT_EQ(3, self->page[2]);
 
-	/* The page of the second is not there. */
+	/* The second may not be stored to. */
 	ASSERT_EQ(0, mprotect((char *)self->page + page_size(), page_size(),
 			      PROT_READ));
 	ops[1] = op_add((char *)self->page + page_size(), 1, sizeof(long));
@@ -211,7 +205,7 @@ TEST_F(words, of_a_file_are_pinned)
 	if (fd < 0)
 		SKIP(return, "needs memfd_create(2)");
 	ASSERT_EQ(0, ftruncate(fd, page_size()));
-	p = map_shared(fd);
+	p = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_TRUE((void *)p != MAP_FAILED);
 	*p = 1;
 	EXPECT_EQ(0, run_one(self, op_add(p, 1, sizeof(long)), &unpinned));
