@@ -124,7 +124,7 @@ TREE=$WORK/tree			# patched kernel source
 BUILD=$WORK/build/$build		# kernel build
 IMAGE=$BUILD/booted/${image##*/}	# complete, or not there
 PROGRAMS=$WORK/programs/$programs	# what goes into the guest
-CARGO=$CACHE/cargo		# build directory of the crates
+CARGO=$CACHE/cargo		# build directories of the crates
 LOGS=$CACHE/logs/$build
 export CARGO_TARGET_DIR=$CARGO LIBCLANG_PATH=/usr/lib/llvm-$LLVM/lib RUSTC=/usr/bin/rustc
 
