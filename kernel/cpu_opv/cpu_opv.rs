@@ -102,9 +102,9 @@
 //! So nobody who wants the runqueue of an idle CPU, to wake a task there, spins for longer than
 //! that, either: no longer than an interrupt would keep the CPU.
 //!
-//! The ordinary path allocates nothing, flushes no TLB, and waits for no lock. Callers for other
-//! CPUs share none with it but, where pages are pinned to be written to, that of their VMA, which
-//! all only read-lock.
+//! The ordinary path allocates nothing, flushes no TLB, and waits for no lock. Nor does it share
+//! one with callers for other CPUs, but for those of VMAs where pages are pinned to be written to.
+//! These are read-locked only.
 //!
 //! # Locking
 //!
@@ -116,6 +116,7 @@
 //!         pi_lock of the idle task
 //!           runqueue lock of cpu
 //!       mmap_lock                   only tried; page table locks
+//!   folio lock                      waited for with no page pinned, under no other lock
 //! ```
 
 mod pages;
@@ -311,8 +312,9 @@ impl Call<'_> {
     /// Tries to run a vector of words without pinning its pages. Else nothing was done, and `turn`
     /// may be taken.
     fn attempt_words(&self, turn: &mut Option<Turn>) -> Option<Outcome> {
-        // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody, nor
-        // does a fault, as page faults are disabled then. Nothing is dropped.
+        // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody. Nor
+        // does a fault, as page faults are disabled then; with PowerPC's hash MMU it may lock an
+        // entry of the hash table, which nobody has locked who wakes. Nothing is dropped.
         let result = unsafe {
             self.run_in_context(turn, |order, irq| {
                 words::run(self.vector, &self.memory, order, irq)
@@ -337,7 +339,7 @@ impl Call<'_> {
             if !pinned.are_mapped(irq) {
                 return Err(Again::Stale);
             }
-            let Ok(outcome) = span::run(steps.iter().map(Ok), order, irq);
+            let Ok(outcome) = span::run(steps.iter(), order, irq);
             Ok(outcome)
         };
 
@@ -415,11 +417,23 @@ impl Call<'_> {
         }
     }
 
+    /// Whether the caller still may have vectors run on the CPU. It may have slept since it was
+    /// asked.
+    fn check_cpu(&self) -> Result {
+        if is_allowed(self.cpu) {
+            return Ok(());
+        }
+        count(Event::Denied);
+        Err(EINVAL)
+    }
+
     /// Runs the vector.
     fn run(&self) -> Result<Outcome> {
         let mut turn = None;
 
         if words::may_fault(self.vector) {
+            // To read the vector may have taken long.
+            self.check_cpu()?;
             if let Some(outcome) = self.attempt_words(&mut turn) {
                 return Ok(outcome);
             }
@@ -435,11 +449,7 @@ impl Call<'_> {
         let mut rounds = 0;
 
         loop {
-            // It may have slept since it was asked.
-            if !is_allowed(self.cpu) {
-                count(Event::Denied);
-                return Err(EINVAL);
-            }
+            self.check_cpu()?;
             // Who has its turn is not to be waited for.
             let keep = rounds >= ROUNDS_MAX && turn.is_none();
             if keep {

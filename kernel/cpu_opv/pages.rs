@@ -25,9 +25,9 @@
 //!
 //! A child is not to see what was stored later without what was stored before. So no page must be
 //! pinned to be written to when fork() comes to it, nor must fork() come between the check and the
-//! last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages are locked,
-//! without waiting. If one is not to be had, as its mapping is just being changed, the next round
-//! has mmap_lock in place of all.
+//! last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages are locked, or
+//! all by mmap_lock, without waiting. If neither is to be had, as mappings are just being changed,
+//! the next round has mmap_lock.
 
 use super::{
     span::{
@@ -145,7 +145,7 @@ pub(super) struct Pages<'a> {
     written: ArrayVec<UserPage<'a, Write>, WRITTEN_MAX>,
     /// Those that are only read, in the order of `wanted`.
     read: ArrayVec<UserPage<'a, Read>, PAGES_MAX>,
-    /// The mappings of `written` are locked by one of these. Dropped after it.
+    /// The mappings of `written` are locked by one of these.
     vmas: ArrayVec<VmaReadGuard<'a>, WRITTEN_MAX>,
     mmap_lock: Option<MmapReadGuard<'a>>,
 }
@@ -176,26 +176,21 @@ impl<'a> Pages<'a> {
     /// must not take back pages that are not stale meanwhile.
     pub(super) fn pin(&mut self, keep: bool) -> Result<Pinned<'_>, Missing> {
         for &Wanted { addr, write, index } in self.wanted.iter() {
-            let mmap_lock = self.mmap_lock.as_ref();
             if write {
-                lock_vma(&self.memory, addr, mmap_lock, &mut self.vmas)?;
-                let page = self.memory.pin(addr, keep, mmap_lock);
+                lock(&self.memory, addr, &mut self.vmas, &mut self.mmap_lock)?;
+                let page = self.memory.pin(addr, keep, self.mmap_lock.as_ref());
                 put(&mut self.written, index, page.map_err(|_| Missing)?);
             } else {
-                let page = self.memory.pin(addr, keep, mmap_lock);
+                let page = self.memory.pin(addr, keep, self.mmap_lock.as_ref());
                 put(&mut self.read, index, page.map_err(|_| Missing)?);
             }
         }
-        Ok(self.pinned())
-    }
-
-    fn pinned(&self) -> Pinned<'_> {
-        // INVARIANT: Who calls this has just pinned all.
-        Pinned {
+        // INVARIANT: All were just pinned.
+        Ok(Pinned {
             wanted: &self.wanted,
             written: &self.written,
             read: &self.read,
-        }
+        })
     }
 
     /// Faults in all pages, one after the other, with nothing pinned. Then waits until no mapping
@@ -205,7 +200,7 @@ impl<'a> Pages<'a> {
         self.wanted
             .iter()
             .try_for_each(|page| fault_in(&self.memory, page.addr, page.write))?;
-        self.mmap_lock = Some(self.memory.mm().mmap_read_lock());
+        self.mmap_lock = Some(self.memory.mm().mmap_read_lock_killable()?);
         Ok(())
     }
 
@@ -242,12 +237,24 @@ impl<'a> Pages<'a> {
             });
     }
 
-    /// Unpins all pages, and then unlocks their mappings. May sleep.
+    /// Unpins all pages, and then unlocks their mappings. May sleep, but not before that is done.
     pub(super) fn let_go(&mut self) {
-        self.written.clear();
+        let mut not_yet_dirty = ArrayVec::<_, WRITTEN_MAX>::new();
+
+        while let Some(page) = self.written.pop() {
+            if let Some(page) = page.unpin() {
+                not_yet_dirty.push(page);
+            }
+        }
         self.read.clear();
         self.vmas.clear();
         self.mmap_lock = None;
+    }
+}
+
+impl Drop for Pages<'_> {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -267,17 +274,22 @@ fn fault_in(memory: &UserMemory<'_>, addr: usize, write: bool) -> Result {
     }
 }
 
-/// Locks the mapping of `addr`, without waiting, unless it is locked.
-fn lock_vma<'a>(
+/// Locks the mapping of `addr`, or all, without waiting, unless it is locked.
+fn lock<'a>(
     memory: &UserMemory<'a>,
     addr: usize,
-    mmap_lock: Option<&MmapReadGuard<'_>>,
     vmas: &mut ArrayVec<VmaReadGuard<'a>, WRITTEN_MAX>,
+    mmap_lock: &mut Option<MmapReadGuard<'a>>,
 ) -> Result<(), Missing> {
     let has_addr = |vma: &VmaRef| (vma.start()..vma.end()).contains(&addr);
+    let mm = memory.mm();
 
-    if mmap_lock.is_none() && !vmas.iter().any(|vma| has_addr(vma)) {
-        vmas.push(memory.mm().lock_vma_under_rcu(addr).ok_or(Missing)?);
+    if mmap_lock.is_some() || vmas.iter().any(|vma| has_addr(vma)) {
+        return Ok(());
+    }
+    match mm.lock_vma_under_rcu(addr) {
+        Some(vma) => vmas.push(vma),
+        None => *mmap_lock = Some(mm.mmap_read_trylock().ok_or(Missing)?),
     }
     Ok(())
 }

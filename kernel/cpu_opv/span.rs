@@ -5,10 +5,7 @@
 //! Nothing here can sleep, or take a lock: a [`Step`] knows where its operands are. Nor can it
 //! fail, in pinned pages. The memory may change at any moment, so there are no references to it.
 
-use core::{
-    borrow::Borrow,
-    convert::Infallible, //
-};
+use core::convert::Infallible;
 use kernel::{
     interrupt::LocalInterruptDisabled,
     mm::user_page::{
@@ -441,13 +438,13 @@ pub(super) enum Outcome {
 
 /// Runs the operations on memory that has just been found to be mapped.
 #[inline]
-pub(super) fn run<T: Target>(
-    steps: impl Iterator<Item = Result<impl Borrow<Step<T>>, FaultOf<T>>>,
+pub(super) fn run<'s, T: Target + 's>(
+    steps: impl Iterator<Item = &'s Step<T>>,
     order: Order,
     _irq: &LocalInterruptDisabled,
 ) -> Result<Outcome, FaultOf<T>> {
     for (index, step) in steps.enumerate() {
-        if !step?.borrow().run()? {
+        if !step.run()? {
             return Ok(Outcome::StoppedAt(index));
         }
         match order {

@@ -236,7 +236,7 @@ mod tests {
 
     /// Runs the steps, and returns the index of the one that stopped them.
     fn stopped_at(steps: &[Step<SpanTarget<'_>>], order: Order) -> Option<usize> {
-        match run(steps.iter().map(Ok), order, &local_interrupt_disable()) {
+        match run(steps.iter(), order, &local_interrupt_disable()) {
             Ok(Outcome::Complete) => None,
             Ok(Outcome::StoppedAt(index)) => Some(index),
         }

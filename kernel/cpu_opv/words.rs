@@ -51,7 +51,7 @@ pub(super) fn may_fault(vector: &Vector) -> bool {
 /// Runs `vector`, which [may fault](may_fault), if all its operands are words. If there is a fault,
 /// or they are not, nothing was done.
 ///
-/// Takes no lock, also in the handler of a fault.
+/// Takes no lock that anybody holds to wake a task, also in the handler of a fault.
 pub(super) fn run(
     vector: &Vector,
     memory: &UserMemory<'_>,
@@ -66,7 +66,7 @@ pub(super) fn run(
     for op in vector.ops.iter().rev() {
         steps.push(step(op, &mut words)?);
     }
-    span::run(steps.iter().rev().map(Ok), order, irq)
+    span::run(steps.iter().rev(), order, irq)
 }
 
 #[inline]

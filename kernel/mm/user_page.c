@@ -38,6 +38,15 @@
  * So a page that is to be written to is pinned, written to and unpinned under
  * one lock that fork() has to wait for: mmap_lock, or that of its VMA. So do
  * mprotect(), mremap() and munmap().
+ *
+ * Reclaim and stale TLB entries
+ * -----------------------------
+ *
+ * Reclaim unmaps pages first, and flushes TLBs once it is through with a batch.
+ * A clean page can be got back meanwhile, as another page. The threads of a CPU
+ * may still find the former by its TLB, and not what was stored to its
+ * successor, not even by themselves. So what is due is flushed when a page is
+ * pinned.
  */
 
 #include <linux/cpufeature.h>
@@ -212,11 +221,14 @@ int user_page_pin(unsigned long addr, unsigned int how, struct page **page)
 	    !pin_if_not_locked(addr, how, page))
 		return -EAGAIN;
 
-	if (likely(has_owner(*page)))
-		return 0;
-
-	put(*page, write);
-	return -EAGAIN;
+	if (unlikely(!has_owner(*page))) {
+		put(*page, write);
+		return -EAGAIN;
+	}
+	/* Who finds the page finds what was due when it was mapped. */
+	smp_rmb();
+	flush_tlb_batched_pending(current->mm);
+	return 0;
 }
 
 /**
@@ -280,13 +292,12 @@ static void late_dirty(struct work_struct *work)
 	kfree(late);
 }
 
-/* The folio lock can be held for long, and who was killed is not to wait. */
+/* Who was killed is not to wait. */
 static noinline void mark_dirty_later(struct folio *folio)
 {
 	struct late_dirty *late;
 
 	late = kmalloc_obj(*late, GFP_KERNEL | __GFP_NOFAIL);
-	folio_get(folio);
 	late->folio = folio;
 	INIT_WORK(&late->work, late_dirty);
 	queue_work(system_dfl_wq, &late->work);
@@ -298,22 +309,51 @@ static noinline void mark_dirty_later(struct folio *folio)
  * @write: as it was pinned
  * @dirty: whether it was written to; only if @write
  *
- * Context: process context, with interrupts and preemption enabled; may sleep.
+ * Waits for nothing.
+ *
+ * Context: process context, with interrupts and preemption enabled.
+ * Return: NULL; or, if somebody has it locked, the folio that is to be given to
+ * user_page_mark_dirty().
  */
-void user_page_unpin(struct page *page, bool write, bool dirty)
+struct folio *user_page_unpin(struct page *page, bool write, bool dirty)
 {
 	struct folio *folio = page_folio(page);
+	struct folio *left = NULL;
 
 	/* See unpin_user_pages_dirty_lock() for why it is enough to look. */
 	if (dirty && unlikely(!folio_test_dirty(folio))) {
-		if (folio_lock_killable(folio)) {
-			mark_dirty_later(folio);
-		} else {
+		if (folio_trylock(folio)) {
 			folio_mark_dirty(folio);
 			folio_unlock(folio);
+		} else {
+			folio_get(folio);
+			left = folio;
 		}
 	}
 	put(page, write);
+
+	return left;
+}
+
+/**
+ * user_page_mark_dirty() - do what user_page_unpin() left to do
+ * @folio: what it returned
+ *
+ * Truncation, for instance, may have it locked until a FUSE server is done.
+ * That may need what others can only have once pages are unpinned and VMAs
+ * unlocked: do that first.
+ *
+ * Context: process context; sleeps for as long as user space likes.
+ */
+void user_page_mark_dirty(struct folio *folio)
+{
+	if (folio_lock_killable(folio)) {
+		mark_dirty_later(folio);
+		return;
+	}
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	folio_put(folio);
 }
 
 /* What an address maps, by the page table. */
@@ -437,7 +477,7 @@ static bool tags_are_checked(void)
  * A word of the current task that is in ordinary memory can be accessed where
  * it is mapped, without pinning its page. What may not be accessed like this,
  * or not without a page fault, is left to user_page_pin(): all but anonymous
- * memory. There a load might have side effects, or not be the kernel's to do.
+ * memory of the system. Elsewhere a load might have side effects, or not be the kernel's to do.
  *
  * That the page is anonymous is looked at without holding it. Should the
  * address come to map something else before the access, it is the task that
@@ -456,6 +496,10 @@ static bool tags_are_checked(void)
  *   load from A: P, by the TLB
  *                                        flush; it is pending no more
  *
+ * That it is pending is looked at after the page table, as who finds Q there
+ * then finds it; and before the access, which cannot have been made by an entry
+ * from before the flush then.
+ *
  * Context: process context with interrupts disabled, until the access.
  * Return: whether user_word_load() and, with @write, user_word_store() can be
  * tried. So they can on all words of the page.
@@ -463,14 +507,22 @@ static bool tags_are_checked(void)
 bool user_word_is_plain(unsigned long addr, bool write)
 {
 	struct mm_struct *mm = current->mm;
+	struct folio *folio;
 	struct entry entry;
 
 	if (!IS_ENABLED(CONFIG_HAVE_USER_WORD) || tags_are_checked() ||
-	    mm_tlb_flush_pending(mm) || is_tlb_batched_pending(mm) ||
 	    !find_entry(mm, addr, write, true, &entry) || entry.special)
 		return false;
 	/* The page may be freed meanwhile. */
-	return data_race(folio_test_anon(page_folio(pfn_to_page(entry.pfn))));
+	folio = data_race(page_folio(pfn_to_page(entry.pfn)));
+	if (data_race(!folio_test_anon(folio) || folio_is_zone_device(folio)))
+		return false;
+
+	smp_rmb();
+	if (mm_tlb_flush_pending(mm) || is_tlb_batched_pending(mm))
+		return false;
+	smp_rmb();
+	return true;
 }
 
 /**

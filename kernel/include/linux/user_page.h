@@ -4,6 +4,7 @@
 
 #include <linux/types.h>
 
+struct folio;
 struct mm_struct;
 struct page;
 
@@ -16,7 +17,8 @@ enum user_page_how {
 bool user_page_range(unsigned long *addr, unsigned long len);
 int user_page_fault_in(unsigned long addr, bool write);
 int user_page_pin(unsigned long addr, unsigned int how, struct page **page);
-void user_page_unpin(struct page *page, bool write, bool dirty);
+struct folio *user_page_unpin(struct page *page, bool write, bool dirty);
+void user_page_mark_dirty(struct folio *folio);
 bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		      const struct page *page, bool write);
 

@@ -40,6 +40,7 @@ use core::{
 /// assert_eq!(squares.iter().sum::<u32>(), 2 + 4 + 9);
 /// assert_eq!(squares.len(), 3);
 ///
+/// assert_eq!(squares.pop(), Some(9));
 /// squares.clear();
 /// assert!(squares.is_empty());
 /// ```
@@ -69,6 +70,15 @@ impl<T, const N: usize> ArrayVec<T, N> {
         self.elements[self.len].write(element);
         // INVARIANT: The element was just initialized, and there is one with this index.
         self.len += 1;
+    }
+
+    /// Removes the last element and returns it, or [`None`] if there is none.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        // INVARIANT: One less of them is initialized.
+        self.len = self.len.checked_sub(1)?;
+        // SAFETY: By the type invariants, the element was initialized; it is not used again.
+        Some(unsafe { self.elements[self.len].assume_init_read() })
     }
 
     /// Drops all elements.

@@ -31,7 +31,10 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::size_of,
+    mem::{
+        size_of,
+        ManuallyDrop, //
+    },
     ptr::{
         self,
         NonNull, //
@@ -138,8 +141,8 @@ impl<'a> UserMemory<'a> {
     ///
     /// A page that is pinned to be [written to](Write) is seen by fork(), which then copies it at
     /// once: the child may miss what is stored to the page from then on, by anybody, and have what
-    /// was stored elsewhere later. So hold `mmap_lock`, or lock the VMA before, and drop the page
-    /// first.
+    /// was stored elsewhere later. So hold `mmap_lock`, or lock the VMA before, and
+    /// [unpin](UserPage::unpin()) the page first.
     ///
     /// Fails with [`EAGAIN`] if it is not present, or if [`Self::fault_in()`] has to be asked for
     /// another reason.
@@ -152,13 +155,11 @@ impl<'a> UserMemory<'a> {
         fault: bool,
         mmap_lock: Option<&MmapReadGuard<'_>>,
     ) -> Result<UserPage<'a, A>> {
+        let is_locked = mmap_lock.is_some_and(|guard| ptr::eq(guard.mm, self.mm));
         let how = |is: bool, how| if is { how } else { 0 };
         let how = how(A::WRITE, bindings::user_page_how_USER_PAGE_WRITE)
             | how(fault, bindings::user_page_how_USER_PAGE_FAULT)
-            | how(
-                mmap_lock.is_some(),
-                bindings::user_page_how_USER_PAGE_MMAP_LOCKED,
-            );
+            | how(is_locked, bindings::user_page_how_USER_PAGE_MMAP_LOCKED);
         let mut page = ptr::null_mut();
 
         // SAFETY: `page` is valid for writing. By the type invariants, there is a current `mm`.
@@ -206,7 +207,8 @@ impl<'a> UserMemory<'a> {
 /// The page stays allocated as long as the value lives, but its content may be changed by anybody
 /// who has it mapped, and the address through which it was pinned may come to map another page.
 ///
-/// To drop it may sleep.
+/// To drop it may sleep, for as long as user space likes, if the page was written to. So
+/// [unpin](Self::unpin()) it where locks are held, or other pages.
 ///
 /// # Examples
 ///
@@ -224,7 +226,6 @@ impl<'a> UserMemory<'a> {
 /// fn store_byte(current: &CurrentTask, cpu: CpuId, addr: usize, value: u8) -> Result {
 ///     let memory = UserMemory::of(current).ok_or(EFAULT)?;
 ///     memory.fault_in::<Write>(addr)?;
-///     // Dropped after the page.
 ///     let mmap_lock = memory.mm().mmap_read_lock();
 ///     let mut page = memory.pin::<Write>(addr, false, Some(&mmap_lock))?;
 ///     let byte = page.bytes_mut().sub(addr & !PAGE_MASK, 1);
@@ -232,10 +233,10 @@ impl<'a> UserMemory<'a> {
 ///     let stored = smp::call_on(cpu, |irq| page.is_mapped(irq) && byte.store(value.into()))?;
 ///     if stored {
 ///         page.mark_dirty();
-///         Ok(())
-///     } else {
-///         Err(EAGAIN)
 ///     }
+///     let _left = page.unpin();
+///     drop(mmap_lock);
+///     stored.then_some(()).ok_or(EAGAIN)
 /// }
 /// ```
 ///
@@ -296,11 +297,45 @@ impl UserPage<'_, Write> {
     }
 }
 
+impl<A: Access> UserPage<'_, A> {
+    /// Unpins the page, without waiting for anything. Returns what is left to do after that, if
+    /// anything.
+    #[inline]
+    pub fn unpin(self) -> Option<NotYetDirty> {
+        ManuallyDrop::new(self).release()
+    }
+
+    /// Must not be called again.
+    #[inline]
+    fn release(&mut self) -> Option<NotYetDirty> {
+        // SAFETY: By the type invariants the page is pinned for `A`, and this is the last use.
+        let folio = unsafe { bindings::user_page_unpin(self.page.as_ptr(), A::WRITE, self.dirty) };
+
+        // INVARIANT: It is what was returned.
+        NonNull::new(folio).map(NotYetDirty)
+    }
+}
+
 impl<A: Access> Drop for UserPage<'_, A> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the page is pinned for `A`, and this is the last use.
-        unsafe { bindings::user_page_unpin(self.page.as_ptr(), A::WRITE, self.dirty) }
+        self.release();
+    }
+}
+
+/// A page that was unpinned, but could not be marked dirty, as somebody had it locked.
+///
+/// When this is dropped it is, which may take as long as user space likes.
+///
+/// # Invariants
+///
+/// It was returned by `user_page_unpin()`.
+pub struct NotYetDirty(NonNull<bindings::folio>);
+
+impl Drop for NotYetDirty {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, and this is the last use.
+        unsafe { bindings::user_page_mark_dirty(self.0.as_ptr()) }
     }
 }
 
