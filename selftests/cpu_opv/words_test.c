@@ -265,6 +265,31 @@ TEST_F(words, of_a_file_are_pinned)
 	EXPECT_EQ(2, *p);
 }
 
+/* Also where mappings have no locks of their own, so all are locked. */
+TEST(pages_that_are_there_are_not_faulted_in)
+{
+	long *page = map_pages(1);
+	struct cpu_op ops[] = {
+		op_add(&page[0], 1, sizeof(long)),
+		op_add(&page[1], 1, sizeof(long)),
+	};
+	struct stats stats;
+	int cpu;
+
+	if (!cpu_opv_available())
+		SKIP(return, CPU_OPV_ABSENT);
+	if (!read_stats().nr)
+		SKIP(return, STATS_ABSENT);
+	page[0] = 1;
+	for_own_and_other_cpu(cpu) {
+		stats = read_stats();
+		EXPECT_EQ(0, cpu_opv(ops, 2, cpu, 0));
+		stats = stats_since(&stats);
+		EXPECT_EQ(0, stat_of(&stats, "faulted"));
+		EXPECT_EQ(0, stat_of(&stats, "unpinned"));
+	}
+}
+
 /* From its first page on, for as long as it takes to drop them all. */
 static void *drop(void *arg)
 {
