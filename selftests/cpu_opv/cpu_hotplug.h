@@ -49,6 +49,16 @@ static inline cpu_set_t cpus_offline(void)
 	return set;
 }
 
+/*
+ * For loops that go on while a CPU goes offline. A task that is preempted with
+ * migration disabled, as with a page of high memory mapped, stays there until
+ * it is scheduled anew, and nothing else may come to bring that about.
+ */
+static inline void let_be_moved(void)
+{
+	sched_yield();
+}
+
 /* 0, or -errno: -ENOENT if the CPU is always there. */
 static inline int set_online(int cpu, bool online)
 {

@@ -147,6 +147,7 @@ static void *work(void *arg)
 	struct node *node;
 
 	while (!w->self->stop && !w->error) {
+		let_be_moved();
 		w->error = increment(w, random_cpu(w));
 		if (w->error)
 			break;

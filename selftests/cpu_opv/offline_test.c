@@ -125,6 +125,7 @@ static void *increment_until_stopped(void *arg)
 		w->done += !ret;
 		if (ret < 0)
 			w->error = ret;
+		let_be_moved();
 	}
 	return NULL;
 }
@@ -193,8 +194,10 @@ static void *run_long_vectors(void *arg)
 		op_copy(&watch->busy, &zero, sizeof(zero)),
 	};
 
-	while (!watch->self->stop && !watch->error)
+	while (!watch->self->stop && !watch->error) {
 		watch->error = cpu_opv(ops, 4, watch->self->cpu, 0);
+		let_be_moved();
+	}
 	return NULL;
 }
 

@@ -150,8 +150,10 @@ static void *call_all(void *arg)
 	struct worker *worker = arg;
 	int nr = worker->self->nr_targets;
 
-	while (goes_on(worker->self))
+	while (goes_on(worker->self)) {
 		call(worker, rand_r(&worker->random) % nr);
+		let_be_moved();
+	}
 	return NULL;
 }
 
