@@ -62,6 +62,12 @@ impl<T: Default, const WORDS: usize> Default for Node<T, WORDS> {
     }
 }
 
+impl<T, const WORDS: usize> From<T> for Node<T, WORDS> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
 /// For each CPU a list of nodes, without a limit, last in, first out.
 ///
 /// As a free list it keeps what was used last on a CPU, and is in its cache, for who needs one next there.

@@ -43,6 +43,10 @@ use crate::word::Word;
 ///
 /// What a thread did before it pushed a value happens before what is done by who pops it.
 ///
+/// # Drop
+///
+/// Values that are left when the stacks are dropped are dropped with them.
+///
 /// # Progress
 ///
 /// Lock-free with [`Backend::CpuOpv`](crate::Backend::CpuOpv), else not.
@@ -51,7 +55,8 @@ pub struct Stack<V: Value, const N: usize>(Inner<V, N, false>);
 /// A [`Stack`] that can be looked at and stolen from by other CPUs.
 ///
 /// A push releases: who sees that a value is there, by [`peek_on`](Self::peek_on), sees what was done before the
-/// push. On x86_64 that costs nothing.
+/// push. On x86_64 that costs nothing. All else that is said of a `Stack` holds here, but that a batch is not pushed at
+/// once: such a push does not release.
 ///
 /// ```
 /// use cpu_opv::StealStack;
@@ -240,8 +245,13 @@ impl<V: Value, const N: usize> StealStack<V, N> {
     /// let jobs: StealStack<usize, 256> = StealStack::new();
     /// let mut mine = Batch::<_, 128>::new();
     /// jobs.steal_half(&mut mine);
+    ///
+    /// let next = mine.next();
+    /// // The others are to be had here, and by who steals in turn.
     /// for job in mine {
-    ///     println!("{job}");
+    ///     if let Err(job) = jobs.push(job) {
+    ///         println!("no room for {job}");
+    ///     }
     /// }
     /// ```
     pub fn steal_half<const M: usize>(&self, batch: &mut Batch<V, M>) {
