@@ -50,6 +50,7 @@
 //! Each operation has two forms. One is for the CPU that the thread is on: `push`. The other is for any CPU, by its
 //! number: [`push_on`](List::push_on). Both can be used by all threads at any time. A [`Counter`], a [`Gauge`] and a
 //! [`CounterSet`] can be statics; put what else is to be one into a [`LazyLock`](std::sync::LazyLock).
+//! What is left in a structure that is dropped, and owns it, is dropped with it.
 //!
 //! When *not* to use them: for what is written seldom (an atomic is simpler), for what must be consistent
 //! across CPUs (there is no order between two CPUs' data), for counts that are read as often as written.

@@ -25,7 +25,8 @@ use crate::word::Word;
 /// For each CPU up to `N` [values](Value), integers or pointers, last in, first out.
 ///
 /// With pointers it is a cache of objects: what was used last on a CPU, and is in its cache, is there for who
-/// needs one next. Unlike a [`List`](crate::List) it does not touch the objects, and is bounded.
+/// needs one next. Unlike a [`List`](crate::List) it does not touch the objects, and is bounded. Those that are left when
+/// it is dropped are dropped with it.
 ///
 /// ```
 /// use cpu_opv::Stack;
@@ -42,10 +43,6 @@ use crate::word::Word;
 /// # Order
 ///
 /// What a thread did before it pushed a value happens before what is done by who pops it.
-///
-/// # Drop
-///
-/// Values that are left when the stacks are dropped are dropped with them.
 ///
 /// # Progress
 ///
