@@ -33,8 +33,8 @@ impl Histogram {
     ///
     /// # Panics
     ///
-    /// If a bound is not greater than the one before or is not a number, or if there are more than
-    /// [`MAX_BOUNDS`](cpu_opv::Histogram::MAX_BOUNDS).
+    /// If a bound is not greater than the one before or is not a number, or if there are more than 240
+    /// ([`MAX_BOUNDS`](cpu_opv::Histogram::MAX_BOUNDS)).
     pub fn new(bounds: impl IntoIterator<Item = f64>) -> Self {
         let bounds: Vec<f64> = bounds
             .into_iter()

@@ -5,7 +5,7 @@
 //!
 //! # With `metrics`
 //!
-//! There is a recorder, with the names of `metrics-exporter-prometheus`, and text for Prometheus:
+//! There is a recorder for `metrics` 0.24, with the names of `metrics-exporter-prometheus`, and text for Prometheus:
 //!
 //! ```
 //! use cpu_opv_metrics::PrometheusBuilder;
@@ -25,7 +25,8 @@
 //! # Ok::<(), cpu_opv_metrics::BuildError>(())
 //! ```
 //!
-//! `cargo run --example endpoint` is a program with a metrics endpoint.
+//! It does not listen for Prometheus: have your HTTP server answer with [`render`](PrometheusHandle::render) and
+//! [`CONTENT_TYPE`], as `examples/endpoint.rs` does without one. The handle can be cloned, and sent to that thread.
 //!
 //! A macro looks up the metric by its name and labels each time, under a lock that readers share: an atomic instruction
 //! on a cache line that wanders from CPU to CPU, which takes many times longer than to count. Where that matters, keep
@@ -33,7 +34,7 @@
 //!
 //! # With `prometheus-client`
 //!
-//! [`Counter`], [`Gauge`] and [`Histogram`] take the place of its types, alone or in a
+//! [`Counter`], [`Gauge`] and [`Histogram`] take the place of its types (of version 0.26), alone or in a
 //! [`Family`](prometheus_client::metrics::family::Family):
 //!
 //! ```
@@ -83,6 +84,7 @@ mod recorder;
 mod registry;
 
 pub use counter::Counter;
+pub use cpu_opv::Buckets;
 pub use gauge::Gauge;
 pub use histogram::Histogram;
 pub use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;

@@ -34,9 +34,10 @@
 //! A vector has at most [`CPU_OP_VEC_LEN_MAX`] operations, and the sum of their `len` is at most
 //! [`CPU_OP_VEC_DATA_LEN_MAX`]. An operand of length 0 is not accessed.
 //!
-//! **Order.** For the target CPU the operations happen in program order. For other CPUs only the
-//! release forms order anything: all earlier accesses of the vector come before their store, at
-//! every length. Pair them with an acquire load.
+//! **Order.** What the calling thread did before the call comes before the vector, and the vector
+//! before what it does next. For the target CPU the operations happen in program order. For other
+//! CPUs only the release forms order anything: all that came before, in the vector and before the
+//! call, is seen by who sees their store, at every length. Pair them with an acquire load.
 //!
 //! **Tearing.** An operand of 1, 2, 4 or 8 bytes that is aligned to its length is loaded and stored
 //! in one access; on 32-bit kernels one of 8 bytes takes two of 4 bytes.
@@ -53,7 +54,7 @@
 //!
 //! static EVENTS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 //!
-//! // Any CPU that this thread is allowed on will do.
+//! // Any CPU will do that this thread is allowed on.
 //! // SAFETY: takes nothing.
 //! let cpu = unsafe { libc::sched_getcpu() };
 //! let counter = &EVENTS[cpu as usize];
@@ -65,8 +66,7 @@
 //!         arithmetic_op: cpu_op__arithmetic_op {
 //!             p: counter.as_ptr() as u64,
 //!             count: 1,
-//!             expect_fault_p: 0,
-//!             reserved: [0; 7],
+//!             ..Default::default()
 //!         },
 //!     },
 //! }];
@@ -78,7 +78,11 @@
 //! }
 //! ```
 //!
-//! The program `examples/per_cpu_lists` shows more.
+//! The program `examples/per_cpu_lists` shows more. To take the first node off a list, a vector
+//! compares the head with that node, and copies the node's link to the head. The node may be back
+//! there with another link: it is the link of that moment that is copied. If nodes may be unmapped,
+//! the link [may fault](cpu_op__memcpy_op::expect_fault_src). Between two CPUs' lists a node is
+//! moved by two vectors, one on each CPU; in between, the caller has it.
 //!
 //! # Errors
 //!
@@ -112,6 +116,19 @@
 //! know. So do not ask any kernel, only one of which you know more. The crate `cpu-opv` wants the
 //! release, `uname -r`, to have `cpu_opv` in its name, or `CPU_OPV=1` in the environment. Then it
 //! looks at what comes of wrong flags and of a vector.
+//!
+//! ```
+//! use cpu_opv_sys::*;
+//!
+//! let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+//! // SAFETY: a query looks at no memory.
+//! let has_call = release.contains("cpu_opv")
+//!     && unsafe { cpu_opv(std::ptr::null(), 0, 0, CPU_OP_NR_FLAG) } >= NR_CPU_OPS;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A program that does without the call where it is missing decides that once. A lock does not keep
+//! vectors out.
 //!
 //! # How this crate stays true to the header
 //!
@@ -178,7 +195,7 @@ pub const CPU_MEMCPY_OP: cpu_op_type = 2;
 /// Copies as [`CPU_MEMCPY_OP`] does, with release semantics.
 ///
 /// A CPU that sees any of the copied bytes through an acquire load also sees all that the vector
-/// did before.
+/// did before, and the calling thread before the call.
 pub const CPU_MEMCPY_RELEASE_OP: cpu_op_type = 3;
 
 /// Adds `count`, truncated to `len`, to the integer at `p`. It wraps at its width.
@@ -188,7 +205,8 @@ pub const CPU_ADD_OP: cpu_op_type = 4;
 
 /// Adds as [`CPU_ADD_OP`] does, with release semantics.
 ///
-/// A CPU that sees the sum through an acquire load also sees all that the vector did before.
+/// A CPU that sees the sum through an acquire load also sees all that the vector did before, and
+/// the calling thread before the call.
 pub const CPU_ADD_RELEASE_OP: cpu_op_type = 5;
 
 /// How many operations there are.

@@ -5,7 +5,7 @@
 //! A record is a [`Kind`], the address of the metadata, the number of the span, and text.
 
 use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ptr;
 use std::time::Duration;
 
@@ -42,7 +42,15 @@ const KINDS: [(Kind, &str); 6] = [
 
 /// An event, or what happened to a span.
 ///
-/// It is displayed as a line: the time in seconds, the CPU, the level, the target, and what the entry is about.
+/// It is displayed as a line: the time in seconds, the CPU, the level, the target, and what the entry is about: the name
+/// of the span and what happened to it, the number of the span, the fields.
+///
+/// ```text
+/// [  123.456700] 2 INFO shop: request new #1 path=/
+/// [  123.456712] 2 INFO shop: #1 received bytes=512
+/// ```
+///
+/// Line ends and other control characters in the fields are escaped there, as `\n`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entry {
@@ -52,11 +60,13 @@ pub struct Entry {
     pub time: Duration,
     /// On which CPU.
     pub cpu: Cpu,
-    /// How many entries of that CPU, just before this one, were overwritten before they were read.
+    /// How many entries of that CPU, just before this one, were overwritten before they were read. Those that were
+    /// discarded are only in [`lost`](crate::Reader::lost).
     pub missed: usize,
     /// What the source says of the event or the span: its name, level, target and place.
     pub metadata: &'static Metadata<'static>,
-    /// The span, or that in which the event was, as [`Id::into_u64`](tracing_core::span::Id::into_u64) has it.
+    /// The span, or that in which the event was, as [`Id::into_u64`](tracing_core::span::Id::into_u64) has it. After a
+    /// span is [closed](Kind::Close), another one may get its number.
     pub span: Option<u64>,
     /// The message and the fields: `received bytes=512`.
     pub fields: String,
@@ -156,7 +166,11 @@ impl fmt::Display for Entry {
             write!(f, " #{span}")?;
         }
         if !self.fields.is_empty() {
-            write!(f, " {}", self.fields)?;
+            f.write_char(' ')?;
+        }
+        for part in self.fields.split_inclusive(char::is_control) {
+            let text = part.trim_end_matches(char::is_control);
+            write!(f, "{text}{}", part[text.len()..].escape_debug())?;
         }
         Ok(())
     }

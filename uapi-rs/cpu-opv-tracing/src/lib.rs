@@ -23,7 +23,34 @@
 //!
 //! With [`LossMode::Discard`] a thread drains the rings all the time, as into a file; what comes while a ring is full is
 //! [counted](Reader::lost). With [`LossMode::Overwrite`] nobody needs to: the rings are a flight recorder, to be read
-//! when something has gone wrong. What was overwritten before it was read is counted [too](Entry::missed).
+//! when something has gone wrong. What was overwritten before it was read is counted too, and where it is
+//! [missing](Entry::missed).
+//!
+//! # Into a file
+//!
+//! A thread has the [`Reader`], and writes until the others have ended:
+//!
+//! ```
+//! use std::io::{self, Write};
+//! use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+//! use std::time::Duration;
+//!
+//! use cpu_opv_tracing::Reader;
+//!
+//! fn write_down(mut reader: Reader, mut file: impl Write, done: &AtomicBool) -> io::Result<usize> {
+//!     loop {
+//!         let is_done = done.load(Relaxed); // before the last look
+//!         for entry in reader.drain() {
+//!             writeln!(file, "{entry}")?;
+//!         }
+//!         if is_done {
+//!             return Ok(reader.lost());
+//!         }
+//!         // Until a CPU has 64 KiB, or a tenth of a second has passed.
+//!         reader.wait(64 << 10, Some(Duration::from_millis(100)));
+//!     }
+//! }
+//! ```
 //!
 //! # Costs
 //!
@@ -34,8 +61,11 @@
 //! # Limits
 //!
 //! A thread that loses its CPU at the wrong moment puts its entry there a little later, so that it may come after others
-//! that are younger; those of one CPU are always in order. Threads must not trace from handlers of signals: formatting
-//! allocates.
+//! that are younger, in the next [`drain`](Reader::drain); those of one CPU are always in order. Who needs all in order
+//! sorts what was written, with a sort that is stable.
+//!
+//! An entry does not say which thread it is of, nor a new span which one it is in: where that matters, make them fields.
+//! Threads must not trace from handlers of signals: formatting allocates.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -57,6 +87,8 @@ pub use entry::{Entry, Kind};
 
 /// A layer that traces into rings of `capacity` bytes for each CPU, and what reads them.
 ///
+/// The capacity is rounded up to a power of two, and to 16 KiB. An entry takes some 40 bytes more than its text.
+///
 /// # Panics
 ///
 /// If the system has no memory left, or `capacity` is more than 2 GiB.
@@ -64,7 +96,7 @@ pub fn ring(capacity: usize, mode: LossMode) -> (RingLayer, Reader) {
     try_ring(capacity, mode).expect("memory for each CPU")
 }
 
-/// The same; an error as of [`TraceRing::try_new`].
+/// As [`ring`], but an error where that panics; see [`TraceRing::try_new`].
 pub fn try_ring(capacity: usize, mode: LossMode) -> Result<(RingLayer, Reader), Error> {
     let ring = Arc::new(TraceRing::try_new(capacity, mode)?);
     let layer = RingLayer { ring: ring.clone() };
@@ -181,14 +213,15 @@ impl Reader {
         })
     }
 
-    /// Waits until a CPU has so many bytes to be read, or any if it is 0, or until the time is up; returns which.
-    ///
-    /// See [`TraceRing::wait`].
+    /// Waits until a CPU has `watermark` bytes to be read, or any if it is 0; returns whether one has: `false` if
+    /// `timeout` was over before. See [`TraceRing::wait`].
     pub fn wait(&self, watermark: usize, timeout: Option<Duration>) -> bool {
         self.ring.wait(watermark, timeout)
     }
 
     /// How many entries were lost until now: see [`TraceRing::lost_on`].
+    ///
+    /// When all threads that trace have ended and the ring was drained, this and what was drained is all there was.
     pub fn lost(&self) -> usize {
         Cpu::all().map(|cpu| self.ring.lost_on(cpu)).sum()
     }

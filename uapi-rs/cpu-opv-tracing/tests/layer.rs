@@ -63,6 +63,15 @@ fn events_and_spans() {
 }
 
 #[test]
+fn an_entry_is_a_line() {
+    let entries = entries(|| info!(path = %"/\r\nINFO", "é\n\n\tlie\u{1b}[1m"));
+    let line = entries[0].to_string();
+    assert!(!line.contains(char::is_control), "{line:?}");
+    let end = r": é\n\n\tlie\u{1b}[1m path=/\r\nINFO";
+    assert!(line.ends_with(end), "{line:?}");
+}
+
+#[test]
 fn threads_at_once() {
     const EACH: usize = 5000;
     let work = || (0..EACH).for_each(|number| info!(number, thread = ?thread::current().id()));

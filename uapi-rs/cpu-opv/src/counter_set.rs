@@ -32,6 +32,9 @@ use crate::group::{self, Group};
 /// It can be a static, and gets its memory when it is first added to. They count modulo 2 to the power of
 /// [`usize::BITS`].
 ///
+/// It adds and does nothing else. A maximum, or a bucket of tokens, that must agree with a count goes under a
+/// [`PerCpuLock`](crate::PerCpuLock).
+///
 /// # One step
 ///
 /// The steps are those of each CPU: what was added on one CPU before what was added on another may be missing where that
@@ -43,8 +46,11 @@ use crate::group::{self, Group};
 /// The first addition does if the system has no memory left; each does if there is no such counter.
 pub struct CounterSet(Group);
 
+// As the documentation says.
+const _: () = assert!(CounterSet::MAX_LEN == 242);
+
 impl CounterSet {
-    /// How many counters a set can have.
+    /// How many counters a set can have: 242.
     pub const MAX_LEN: usize = group::MAX_WORDS;
 
     /// A set of `len` counters at 0.

@@ -119,6 +119,18 @@ impl<T> fmt::Debug for Refused<T> {
 impl<T> error::Error for Refused<T> {}
 
 /// Why something could not be put on another CPU's stack or ring. It comes back.
+///
+/// ```
+/// use cpu_opv::{Cpu, Stack};
+///
+/// let one: Stack<usize, 1> = Stack::new();
+/// let cpu = Cpu::allowed().next().unwrap();
+/// one.push_on(cpu, 7)?;
+/// let error = one.push_on(cpu, 8).unwrap_err();
+/// assert!(error.is_full());
+/// assert_eq!(error.into_inner(), 8);
+/// # Ok::<(), cpu_opv::PushError<usize>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PushError<T> {
@@ -134,6 +146,11 @@ impl<T> PushError<T> {
         match self {
             Self::Full(item) | Self::Failed(_, item) => item,
         }
+    }
+
+    /// Whether there is no room, so that it may be worth to try again later.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
     }
 }
 

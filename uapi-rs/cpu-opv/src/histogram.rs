@@ -38,8 +38,11 @@ pub struct Histogram {
     words: Group,
 }
 
+// As the documentation says.
+const _: () = assert!(Histogram::MAX_BOUNDS == 241 - SUM_WORDS);
+
 impl Histogram {
-    /// How many bounds it can have.
+    /// How many bounds it can have: 240, on 32-bit systems 239.
     pub const MAX_BOUNDS: usize = group::MAX_WORDS - SUM_WORDS - 1;
 
     /// A histogram without values, of ranges up to these bounds, and of one above the last.

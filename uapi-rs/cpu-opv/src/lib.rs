@@ -43,12 +43,14 @@
 //! | [`RawStacks`] | allocators: addresses, by classes, where an operation may fail but not wait | a push, a pop, taking several |
 //! | [`CopyStack`] | caches of up to `N` pieces of data | a push, a pop; it copies |
 //! | [`Ring`] | events, to be read in order by a consumer | a reservation, a commit |
-//! | [`TraceRing`] | traces: records of any length with their time, discarded or overwritten when it is full | a copy |
+//! | [`TraceRing`] | traces: records of up to 4000 bytes with their time, discarded or overwritten when it is full | a copy |
 //! | [`PerCpuLock<T>`](PerCpuLock) | all that takes more than one step | to lock, to unlock |
 //! | [`vector`] | the call itself, safe | up to four operations |
 //!
 //! Each operation has two forms. One is for the CPU that the thread is on: `push`. The other is for any CPU, by its
-//! number: [`push_on`](List::push_on). Both can be used by all threads at any time.
+//! number: [`push_on`](List::push_on). Both can be used by all threads at any time. A [`Counter`], a [`Gauge`] and a
+//! [`CounterSet`] can be statics; put what else is to be one into a [`LazyLock`](std::sync::LazyLock).
+//! What is left in a structure that is dropped, and owns it, is dropped with it.
 //!
 //! When *not* to use them: for what is written seldom (an atomic is simpler), for what must be consistent
 //! across CPUs (there is no order between two CPUs' data), for counts that are read as often as written.

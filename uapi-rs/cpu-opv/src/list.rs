@@ -62,10 +62,16 @@ impl<T: Default, const WORDS: usize> Default for Node<T, WORDS> {
     }
 }
 
+impl<T, const WORDS: usize> From<T> for Node<T, WORDS> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
 /// For each CPU a list of nodes, without a limit, last in, first out.
 ///
 /// As a free list it keeps what was used last on a CPU, and is in its cache, for who needs one next there.
-/// To put a node on it or take one off allocates nothing.
+/// To put a node on it or take one off allocates nothing. Nodes that are left when it is dropped are dropped with it.
 ///
 /// ```
 /// use cpu_opv::{List, Node};

@@ -213,6 +213,29 @@ impl<T> PerCpu<T> {
 
     /// If the word of the current CPU's `T` that `word` points out is `expect`, makes it `new`; returns
     /// whether it was. The store releases.
+    ///
+    /// To compute the one from the other, read the word of the [current CPU](Cpu::current) and try until it succeeds.
+    /// If the thread is moved in between, it is the other CPU's word that is compared, and changed if it holds the same.
+    ///
+    /// ```
+    /// use std::sync::atomic::Ordering::Relaxed;
+    ///
+    /// use cpu_opv::{Cpu, PerCpu, Word};
+    ///
+    /// /// Takes a token of this CPU, if it has one left.
+    /// fn take(tokens: &PerCpu<Word>) -> bool {
+    ///     loop {
+    ///         let left = tokens.get_on(Cpu::current()).load(Relaxed);
+    ///         let Some(less) = left.checked_sub(1) else { return false };
+    ///         if tokens.compare_store(|word| word, left, less) {
+    ///             return true;
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// assert!(take(&PerCpu::new(|_cpu| Word::new(10))));
+    /// ```
+    #[doc(alias = "compare_exchange")]
     #[inline(always)]
     pub fn compare_store(&self, word: impl Fn(&T) -> &Word, expect: usize, new: usize) -> bool {
         self.here(word, CompareStore { expect, new })

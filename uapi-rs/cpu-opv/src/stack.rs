@@ -25,7 +25,8 @@ use crate::word::Word;
 /// For each CPU up to `N` [values](Value), integers or pointers, last in, first out.
 ///
 /// With pointers it is a cache of objects: what was used last on a CPU, and is in its cache, is there for who
-/// needs one next. Unlike a [`List`](crate::List) it does not touch the objects, and is bounded.
+/// needs one next. Unlike a [`List`](crate::List) it does not touch the objects, and is bounded. Those that are left when
+/// it is dropped are dropped with it.
 ///
 /// ```
 /// use cpu_opv::Stack;
@@ -51,7 +52,8 @@ pub struct Stack<V: Value, const N: usize>(Inner<V, N, false>);
 /// A [`Stack`] that can be looked at and stolen from by other CPUs.
 ///
 /// A push releases: who sees that a value is there, by [`peek_on`](Self::peek_on), sees what was done before the
-/// push. On x86_64 that costs nothing.
+/// push. On x86_64 that costs nothing. All else that is said of a `Stack` holds here, but that a batch is not pushed at
+/// once: such a push does not release.
 ///
 /// ```
 /// use cpu_opv::StealStack;
@@ -240,8 +242,13 @@ impl<V: Value, const N: usize> StealStack<V, N> {
     /// let jobs: StealStack<usize, 256> = StealStack::new();
     /// let mut mine = Batch::<_, 128>::new();
     /// jobs.steal_half(&mut mine);
+    ///
+    /// let next = mine.next();
+    /// // The others are to be had here, and by who steals in turn.
     /// for job in mine {
-    ///     println!("{job}");
+    ///     if let Err(job) = jobs.push(job) {
+    ///         println!("no room for {job}");
+    ///     }
     /// }
     /// ```
     pub fn steal_half<const M: usize>(&self, batch: &mut Batch<V, M>) {

@@ -252,7 +252,8 @@ impl TraceRing {
         Drain::new(self, [cpu])
     }
 
-    /// Waits until a CPU has `watermark` bytes to be consumed, headers included; returns whether one has.
+    /// Waits until a CPU has `watermark` bytes to be consumed, headers included; returns whether one has: `false` if
+    /// `timeout` was over before. `None` is no limit.
     ///
     /// 0 stands for any record. More than half of the capacity is taken as that half. While nobody waits, producers pay
     /// a load for it.
@@ -266,7 +267,10 @@ impl TraceRing {
     }
 
     /// How many records of `cpu` were lost until now: those that were [discarded](LossMode::Discard), or those that were
-    /// [overwritten](LossMode::Overwrite) unread, as far as consumers have come to miss them.
+    /// [overwritten](LossMode::Overwrite) unread, as far as consumers have come to miss them. The latter are also what
+    /// [`Record::missed`] tells, record by record.
+    ///
+    /// When all who push have ended and the ring was drained, what was pushed is what was drained and what was lost.
     pub fn lost_on(&self, cpu: Cpu) -> usize {
         let records = self.per_cpu.get_on(cpu);
         let missed = records.consumer.0.missed.load(Relaxed);

@@ -11,6 +11,23 @@ mod sealed {
 
 /// A value that is kept as a machine word: an integer or a pointer.
 ///
+/// The pointers are thin. A `Box<dyn FnOnce()>`, a `Box<[u8]>` or a `Box<str>` has two words, so put it into a box
+/// again:
+///
+/// ```
+/// use cpu_opv::Stack;
+///
+/// type Job = Box<Box<dyn FnOnce() + Send>>;
+///
+/// let jobs: Stack<Job, 64> = Stack::new();
+/// if let Err(job) = jobs.push(Box::new(Box::new(|| println!("later")))) {
+///     job(); // there is no room
+/// }
+/// while let Some(job) = jobs.pop() {
+///     job();
+/// }
+/// ```
+///
 /// # Safety
 ///
 /// `from_word` gives back what `into_word` was given. The trait is sealed.
@@ -53,6 +70,8 @@ macro_rules! values {
 values! {
     [] usize: |value| value, |word| word;
     [] isize: |value| value as usize, |word| word as isize;
+    [] u32: |value| value as usize, |word| word as u32;
+    [] i32: |value| value as usize, |word| word as i32;
     [T] Box<T>: |value| Box::into_raw(value).expose_provenance(),
         |word| Box::from_raw(ptr::with_exposed_provenance_mut(word));
     [T] Arc<T>: |value| Arc::into_raw(value).expose_provenance(),
@@ -61,4 +80,23 @@ values! {
         |word| &*ptr::with_exposed_provenance(word);
     [T] NonNull<T>: |value| value.as_ptr().expose_provenance(),
         |word| NonNull::new_unchecked(ptr::with_exposed_provenance_mut(word));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::StealStack;
+
+    #[test]
+    fn what_is_shorter_than_a_word_stays_what_it_is() {
+        let signed: StealStack<i32, 4> = StealStack::new();
+        let cpu = crate::Cpu::allowed().next().unwrap();
+        for value in [i32::MIN, -1, i32::MAX] {
+            signed.push_on(cpu, value).unwrap();
+            assert_eq!(signed.peek_on(cpu), Some(value));
+            assert_eq!(signed.pop_on(cpu), Ok(Some(value)));
+        }
+        let unsigned: StealStack<u32, 4> = StealStack::new();
+        unsigned.push_on(cpu, u32::MAX).unwrap();
+        assert_eq!(unsigned.pop_on(cpu), Ok(Some(u32::MAX)));
+    }
 }

@@ -17,7 +17,8 @@ const MOST: usize = CPU_OP_DATA_LEN_MAX as usize / size_of::<usize>();
 
 /// Up to `N` [values](Value) that are moved to a [`Stack`](crate::Stack) or from one at once, last in, first out.
 ///
-/// As an iterator it gives them away, the last first. It allocates nothing.
+/// As an iterator it gives them away, the last first. It allocates nothing. Those that are left when it is dropped are
+/// dropped with it.
 ///
 /// ```
 /// use cpu_opv::Batch;
