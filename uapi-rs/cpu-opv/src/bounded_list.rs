@@ -33,10 +33,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
@@ -45,7 +42,7 @@ use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, whole};
 use crate::slots::Slots;
 use crate::way::{Attempt, Operation, Stop, Way};
-use crate::word::Word;
+use crate::word::{Word, fence};
 
 /// A value that can be put on a [`BoundedList`], with the room for its link and a length.
 pub type BoundedNode<T> = Node<T, 2>;
@@ -346,7 +343,7 @@ impl Operation<States> for Take {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

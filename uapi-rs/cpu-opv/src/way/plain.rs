@@ -2,14 +2,11 @@
 
 //! A primitive as plain code.
 
-use core::sync::atomic::{
-    Ordering::{Relaxed, Release},
-    fence,
-};
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::{Attempt, Copy, Stop, Way};
 use crate::stopped::Stopped;
-use crate::word::Word;
+use crate::word::{Word, fence};
 
 /// On data whose CPU's sequences are stopped.
 pub(crate) struct Plain<'a>(
