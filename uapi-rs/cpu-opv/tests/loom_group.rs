@@ -1,6 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Models of `src/group.rs`
+//! Models of the protocol of `src/group.rs`, which loom tries in many interleavings: that code itself, on the machine of
+//! `tests/model`.
+//!
+//! | | one thread | the other one |
+//! |---|---|---|
+//! | `read_while_it_changes` | adds to two words, then to the third | reads all, from another CPU |
+//! | `read_while_one_is_tried_again` | adds to two words; if that is aborted, to the third in between | the same |
+//! | `read_while_it_is_taken` | takes all | the same |
+//! | `taken_while_it_changes` | takes all, from another CPU | adds to two words, then to the third, by sequences |
+//! | `changed_by_two` | adds to a word by a sequence | the same, to another one, and to that |
+//!
+//! **Who only looks** finds what the words held at one moment. Two changes use both records, and have the words of one
+//! settled: that is all that a reader can come across, whose version is the one before, or any of theirs.
+//!
+//! **Who changes them** finds that nothing is lost, and nothing there twice. One of the two is stopped where it could go
+//! on up to twice, which is as often as it takes for the other one to come in between its look and its commit, and again
+//! on the slow path.
+//!
+//! A mutant has something left out of what the protocol stands on, and must fail: see [`model::Fault`].
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test loom_group`
 #![cfg(loom)]
 
 mod model;
@@ -17,9 +37,9 @@ mod source {
 use source::{error, way};
 
 use cpu::Cpu;
-use std::sync::Arc;
 use loom::thread::JoinHandle;
 use source::group::Group;
+use std::sync::Arc;
 
 /// One of three words, all 1.
 fn group() -> Arc<Group> {
@@ -62,7 +82,10 @@ fn read_while_it_changes() {
 /// Another change comes between the two tries of one.
 fn read_while_one_is_tried_again() {
     let group = group();
-    let reads = reads(&group, &[[1, 1, 1], [1, 1, 101], [11, 11, 1], [11, 11, 101]]);
+    let reads = reads(
+        &group,
+        &[[1, 1, 1], [1, 1, 101], [11, 11, 1], [11, 11, 101]],
+    );
     let between = group.clone();
     on_abort(move || add_to_third(&between, 100));
     add(&group, 10);
@@ -106,7 +129,11 @@ fn changed_by_two() {
     };
     group.change([1], |[b]| *b += 100);
     changes.join().unwrap();
-    assert_eq!(group.read_on(Cpu, all), [11, 111, 1], "lost, or there twice");
+    assert_eq!(
+        group.read_on(Cpu, all),
+        [11, 111, 1],
+        "lost, or there twice"
+    );
 }
 
 macro_rules! models {

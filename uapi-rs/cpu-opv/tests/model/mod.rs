@@ -8,10 +8,10 @@
 //! | | in the model |
 //! |---|---|
 //! | a word | an atomic of loom's: who loads it without an order may find any value that is not known to be overwritten |
-//! | a CPU | a mutex. There is one, whose data is that of everybody: no two CPUs share any |
+//! | a CPU | a mutex. There is one: no two CPUs share data |
 //! | a restartable sequence | its instructions under that mutex; or, if it is aborted, the first few of them |
 //! | `cpu_opv(2)` | the operations under that mutex, the stores one after the other for who looks from another CPU |
-//! | to stop the sequences | to have that mutex: this is what `tests/stopped.rs` shows |
+//! | to stop the sequences, or the lock | to have that mutex: that it is as good is what `tests/stopped.rs` shows |
 //! | an operation on the current CPU | a sequence, and then, if that failed, the slow path |
 //!
 //! # Why that is enough
@@ -23,7 +23,12 @@
 //!   other with a switch or an interrupt in between. Who only looks does not take it.
 //! - What an operation loads before its primitive it may load from anywhere, as a thread does that is moved to another
 //!   CPU and back: without the mutex.
-//! - More sequences before the slow path would only do again what one does.
+//! - More sequences before the slow path would only do again what one does. So would more reads before one under the
+//!   mutex: `READS` of `src/group.rs` is 1 here.
+//! - A thread that only looks changes nothing for the other one. So it may as well look when all is stored, since it may
+//!   find whatever was there before and is not known to be overwritten: there is no need to stop the one that stores.
+//!   Where both change something, loom stops one where it could go on up to [twice](PREEMPTIONS): these are not all
+//!   interleavings.
 //!
 //! What loom does not have are loads of what is stored later. Each store here depends on the loads before it, or comes
 //! after a fence that orders them.
@@ -71,7 +76,7 @@ pub enum Fault {
     StoresNothing,
     /// The commit of several words is done whatever the version is.
     CommitsWhatever,
-    /// A vector compares the first of two words only.
+    /// A vector compares the first thing only.
     ComparesOne,
     /// A vector does not add without release, and twice with.
     AddsLate,
@@ -131,7 +136,10 @@ pub fn check(fault: Option<Fault>, other: Other, threads: fn()) {
             (0..).take_while(move |stores| model(Some(abort(*stores)), other, threads))
         };
         // Who does not look does not see in which order they are stored.
-        for backwards in [false, true].into_iter().take(if other == Other::Looks { 2 } else { 1 }) {
+        for backwards in [false, true]
+            .into_iter()
+            .take(if other == Other::Looks { 2 } else { 1 })
+        {
             BACKWARDS.set(backwards);
             (0..).find(|sequence| aborts(*sequence).count() == 0);
         }
@@ -144,7 +152,11 @@ fn model(abort: Option<Abort>, other: Other, threads: fn()) -> bool {
     ABORT.set(abort);
     ABORTED.set(false);
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(if other == Other::Looks { 0 } else { PREEMPTIONS });
+    builder.preemption_bound = Some(if other == Other::Looks {
+        0
+    } else {
+        PREEMPTIONS
+    });
     builder.check(move || {
         INTERLEAVINGS.set(INTERLEAVINGS.get() + 1);
         SEQUENCES.set(ALONE);
@@ -263,6 +275,7 @@ pub mod per_cpu {
             // SAFETY: words can be 0.
             let data = unsafe { Box::<MaybeUninit<T>>::new(MaybeUninit::zeroed()).assume_init() };
             let words = (&raw const *data).cast::<Word>();
+            word::is_first(words);
             for index in 0..size_of::<T>() / size_of::<Word>() {
                 // SAFETY: the caller's.
                 word::know(unsafe { &*words.add(index) });
@@ -316,9 +329,10 @@ pub mod slots {
             match operation.attempt(&fast, part(self.slot_of(Cpu).1)) {
                 Ok(output) => output,
                 Err(_) => {
-                    if super::ABORTED.get() {
-                        super::HANDLER.take().into_iter().for_each(|handle| handle());
-                    }
+                    super::HANDLER
+                        .take()
+                        .into_iter()
+                        .for_each(|handle| handle());
                     self.on(Cpu, part, operation).expect("nobody refuses it")
                 }
             }
