@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `looked_at_while_it_changes` | pushes two; if that is aborted, takes all in between | asks for the length, from another CPU |
 //! | `changed_by_two` | pops by a sequence, and pushes that node again | from another CPU: pops two, and pushes the first again |
+//! | `popped_where_there_is_one` | pops two; if that is aborted, pushes one in between | pops, from another CPU |
 //! | `popped_when_versions_come_again` | pops, from another CPU | changes the list as often as it takes for a version to come again; another node is the first one then |
 //! | `pushed_when_versions_come_again` | pushes, from another CPU | the same; the same node is the first one, of a shorter list |
 //!
@@ -14,7 +15,7 @@
 //! before, and the one that an aborted push has left behind, are others.
 //!
 //! **Who changes it**: no node is had by two, which loom sees by a cell in each; none is lost; and the list has as many
-//! as it says. The second thread makes the first node the first one again, with another one below.
+//! as it says; who pops finds one if there is always one. The second thread makes the first node the first one again, with another one below.
 //!
 //! There are two states, of which two changes use each again. With two threads that change the list,
 //! one is stopped where it could go on up to twice, which is as often as it takes for the other one to come in between
@@ -39,7 +40,7 @@ mod source {
 }
 use source::{error, list, way};
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::iter;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -159,6 +160,34 @@ fn changed_by_two() {
     assert_eq!(take(&list) + kept, 2, "one is lost");
 }
 
+thread_local! {
+    /// Whether one was pushed between two tries of a pop.
+    static IS_PUSHED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn popped_where_there_is_one() {
+    IS_PUSHED.set(false);
+    let list = list(2);
+    let other = {
+        let list = list.clone();
+        spawn(move || list.pop_on(Cpu).unwrap().map(have).is_some())
+    };
+    // Then there is always one left, but what the aborted pop has left behind may be a list without any.
+    let between = list.clone();
+    on_abort(move || {
+        push(&between, node());
+        IS_PUSHED.set(true);
+    });
+    for _ in 0..2 {
+        list.pop().map(have);
+    }
+    let has_found = other.join().unwrap();
+    assert!(
+        has_found || !IS_PUSHED.get(),
+        "none is found where there is one"
+    );
+}
+
 /// As on 32-bit machines, where versions come again: here each fourth. They do while another thread is between its look
 /// and its commit.
 fn versions_come_again(is_back: usize, meanwhile: fn(&List)) {
@@ -207,6 +236,7 @@ models! {
     a_length_was_so: looked_at_while_it_changes, Looks, None;
     each_node_is_had_by_one: changed_by_two, Changes, None;
 
+    one_that_is_there_is_found: popped_where_there_is_one, Changes, None;
     each_is_when_versions_come_again: popped_when_versions_come_again, Changes, None;
     the_length_is_right_when_versions_come_again: pushed_when_versions_come_again, Changes, None;
 
@@ -221,6 +251,9 @@ models! {
 
     #[should_panic = "it never was"]
     fails_if_the_commit_is_relaxed: looked_at_while_it_changes, Looks, Some(CommitsRelaxed);
+
+    #[should_panic = "none is found where there is one"]
+    fails_without_the_fence_before_it_says_that_there_is_none: popped_where_there_is_one, Changes, Some(NoAcquireFence);
 
     #[should_panic = "two have it"]
     fails_if_it_commits_whatever_the_version: changed_by_two, Changes, Some(CommitsWhatever);
