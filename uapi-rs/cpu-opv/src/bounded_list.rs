@@ -33,10 +33,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::cpu::Cpu;
 use crate::error::{Error, PushError};
@@ -45,7 +42,7 @@ use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, whole};
 use crate::slots::Slots;
 use crate::way::{Attempt, Operation, Stop, Way};
-use crate::word::Word;
+use crate::word::{Word, fence};
 
 /// A value that can be put on a [`BoundedList`], with the room for its link and a length.
 pub type BoundedNode<T> = Node<T, 2>;
@@ -267,17 +264,17 @@ impl States {
     ///
     /// # Safety
     ///
-    /// While the list is what was looked at, with this node as its first, that can be read.
+    /// While the list is what was found, that can be read.
     #[inline(always)]
     unsafe fn change<W: Way>(
         &self,
         way: &W,
-        (version, first): (usize, usize),
+        (version, found): (usize, [usize; 2]),
         state: *const usize,
     ) -> Attempt<()> {
         fence(Release);
         let next = version.wrapping_add(1);
-        let is = (&self.states[version % 2][0], first);
+        let is = (&self.states[version % 2][..], &found[..]);
         let copy = (&self.states[next % 2][..], state);
         // SAFETY: the caller's.
         unsafe { way.compare2_copy_store::<true>((&self.version, version), is, copy, next) }
@@ -305,7 +302,7 @@ impl<T> Operation<States> for Push<T> {
         below[1].store(len, Relaxed);
         let state = [self.node.as_ptr().expose_provenance(), len + 1];
         // SAFETY: that can be read.
-        unsafe { lists.change(way, (version, first), state.as_ptr()) }?;
+        unsafe { lists.change(way, (version, [first, len]), state.as_ptr()) }?;
         Ok(true)
     }
 }
@@ -318,13 +315,13 @@ impl Operation<States> for Pop {
 
     #[inline(always)]
     fn attempt<W: Way>(&mut self, way: &W, lists: &States) -> Attempt<usize> {
-        let (version, [first, _]) = lists.look();
+        let (version, [first, len]) = lists.look();
         if first == 0 {
             return lists.unchanged(version, 0);
         }
         let below = ptr::with_exposed_provenance(first);
         // SAFETY: while a node is on the list, what it begins with can be read.
-        unsafe { lists.change(way, (version, first), below) }?;
+        unsafe { lists.change(way, (version, [first, len]), below) }?;
         Ok(first)
     }
 }
@@ -336,17 +333,17 @@ impl Operation<States> for Take {
     type Output = usize;
 
     fn attempt<W: Way>(&mut self, way: &W, lists: &States) -> Attempt<usize> {
-        let (version, [first, _]) = lists.look();
+        let (version, [first, len]) = lists.look();
         if first == 0 {
             return lists.unchanged(version, 0);
         }
         // SAFETY: that can be read.
-        unsafe { lists.change(way, (version, first), [0; 2].as_ptr()) }?;
+        unsafe { lists.change(way, (version, [first, len]), [0; 2].as_ptr()) }?;
         Ok(first)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -361,7 +358,7 @@ mod tests {
         type Output = usize;
 
         fn attempt<W: Way>(&mut self, way: &W, lists: &States) -> Attempt<usize> {
-            let (version, [first, _]) = lists.look();
+            let (version, [first, len]) = lists.look();
             // The first try is a sequence, and holds nothing.
             if let Some(act) = self.0.take() {
                 act();
@@ -371,7 +368,7 @@ mod tests {
             }
             let below = ptr::with_exposed_provenance(first);
             // SAFETY: as in `Pop`.
-            unsafe { lists.change(way, (version, first), below) }?;
+            unsafe { lists.change(way, (version, [first, len]), below) }?;
             Ok(first)
         }
     }

@@ -11,7 +11,7 @@
 //! | [`compare2_store`](Way::compare2_store) | if `*v == expect` and `*v2 == expect2`: `*v = new` |
 //! | [`compare_store2`](Way::compare_store2) | if `*v == expect`: `*v2 = new2`, `*v = new` |
 //! | [`compare_copy_store`](Way::compare_copy_store) | if `*v == expect`: copy bytes, `*v = new` |
-//! | [`compare2_copy_store`](Way::compare2_copy_store) | if `*v == expect` and `*v2 == expect2`: copy words, `*v = new` |
+//! | [`compare2_copy_store`](Way::compare2_copy_store) | if `*v == expect`, and some words hold what is expected: copy words, `*v = new` |
 //! | [`compare_fill_store`](Way::compare_fill_store) | if `*v == expect`: store some words, `*v = new` |
 //! | [`pop`](Way::pop) | if `*v != 0`: `*v = **v`, return the former `*v` |
 //! | [`take`](Way::take) | `*v = 0`, return the former `*v` |
@@ -99,15 +99,15 @@ pub(crate) trait Way {
     /// It may copy some words and then fail, so nobody takes the destination for anything while `*v == expect`.
     ///
     /// `*v` counts up. Where it has 64 bits it does not come again, and a sequence compares it alone; with 32 bits there
-    /// is no sequence, and the second comparison makes sure of what is to be copied.
+    /// is no sequence, and the second comparison, of as many words as there are values, makes sure of what is to be copied.
     ///
     /// # Safety
     ///
-    /// While `*v == expect` and `*v2 == expect2`, as many words as there are to be written can be read from the source.
+    /// While both are the same, as many words as there are to be written can be read from the source.
     unsafe fn compare2_copy_store<const RELEASE: bool>(
         &self,
         v: (&Word, usize),
-        v2: (&Word, usize),
+        is: (&[Word], &[usize]),
         copy: (&[Word], *const usize),
         new: usize,
     ) -> Attempt<()>;

@@ -3,6 +3,7 @@
 //! The unit of per-CPU data: a machine word that all ways of changing it access at once.
 
 use core::fmt;
+pub(crate) use core::sync::atomic::fence;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A machine word in per-CPU memory.

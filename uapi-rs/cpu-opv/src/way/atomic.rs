@@ -77,12 +77,12 @@ impl Way for Atomic<'_> {
     unsafe fn compare2_copy_store<const RELEASE: bool>(
         &self,
         v: (&Word, usize),
-        v2: (&Word, usize),
+        is: (&[Word], &[usize]),
         copy: (&[Word], *const usize),
         new: usize,
     ) -> Attempt<()> {
         // SAFETY: the caller's.
-        self.locked(|plain| unsafe { plain.compare2_copy_store::<RELEASE>(v, v2, copy, new) })
+        self.locked(|plain| unsafe { plain.compare2_copy_store::<RELEASE>(v, is, copy, new) })
     }
 
     fn compare_fill_store<const RELEASE: bool>(

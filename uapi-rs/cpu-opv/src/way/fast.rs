@@ -85,7 +85,7 @@ impl Way for Fast {
     unsafe fn compare2_copy_store<const RELEASE: bool>(
         &self,
         v: (&Word, usize),
-        _: (&Word, usize),
+        _: (&[Word], &[usize]),
         copy: (&[Word], *const usize),
         new: usize,
     ) -> Attempt<()> {
@@ -93,7 +93,7 @@ impl Way for Fast {
             return Err(Stop::Again);
         }
         // SAFETY: `new` was promised this, and the caller answers for the source: as `*v` has not come again, the other
-        // word has not changed.
+        // words have not changed.
         committed(unsafe { rseq::compare_fill_store::<RELEASE>(self.0, v, copy, new) })
     }
 

@@ -109,7 +109,7 @@ impl Way for Opv {
     unsafe fn compare2_copy_store<const RELEASE: bool>(
         &self,
         (v, expect): (&Word, usize),
-        (v2, expect2): (&Word, usize),
+        (words, expected): (&[Word], &[usize]),
         (dst, src): (&[Word], *const usize),
         new: usize,
     ) -> Attempt<()> {
@@ -118,7 +118,7 @@ impl Way for Opv {
         let src = unsafe { Source::from_raw(src.cast(), size_of_val(dst)) };
         let vector = Vector::new()
             .compare_eq(v, &expect)
-            .compare_eq(v2, &expect2)
+            .compare_eq(source(words), expected)
             .copy(target(dst), src.may_fault());
         self.run(store::<RELEASE>(vector, v, &new))
     }

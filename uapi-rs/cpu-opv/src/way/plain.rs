@@ -2,14 +2,11 @@
 
 //! A primitive as plain code.
 
-use core::sync::atomic::{
-    Ordering::{Relaxed, Release},
-    fence,
-};
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::{Attempt, Copy, Stop, Way};
 use crate::stopped::Stopped;
-use crate::word::Word;
+use crate::word::{Word, fence};
 
 /// On data whose CPU's sequences are stopped.
 pub(crate) struct Plain<'a>(
@@ -97,11 +94,11 @@ impl Way for Plain<'_> {
     unsafe fn compare2_copy_store<const RELEASE: bool>(
         &self,
         (v, expect): (&Word, usize),
-        (v2, expect2): (&Word, usize),
+        (words, expected): (&[Word], &[usize]),
         (dst, src): (&[Word], *const usize),
         new: usize,
     ) -> Attempt<()> {
-        check(v.get() == expect && v2.get() == expect2)?;
+        check(v.get() == expect && words.iter().map(Word::get).eq(expected.iter().copied()))?;
         for (index, word) in dst.iter().enumerate() {
             // SAFETY: the caller's, as they are the same.
             store::<false>(word, unsafe { src.add(index).read() });
