@@ -95,7 +95,8 @@ impl Group {
         self.0.len() - HEAD
     }
 
-    /// Has `change` make of the values of some words what they are to be, on the current CPU.
+    /// Has `change` make of the values of some words what they are to be, on the current CPU: of a word that is named
+    /// twice, the same.
     #[inline]
     pub(crate) fn change<const N: usize>(
         &self,
