@@ -75,6 +75,7 @@
 //!
 //! - Metrics are never forgotten: labels that come to have ever new values take ever more memory.
 //! - Histograms have buckets of fixed bounds, and there are no summaries.
+//! - Where the system has no memory left, the first addition to a counter or a gauge panics, and the first observation.
 //! - A signal handler may add to a counter that the program has kept, and observe values. All else locks or allocates.
 
 mod counter;

@@ -217,7 +217,8 @@ impl Inner {
 ///
 /// What has the same name and labels is the same metric. Characters that Prometheus does not take in names become `_`,
 /// and the names of counters end in `_total`. What would then have the name of another kind of metric is not recorded;
-/// nor are units, and the label `le` of a histogram.
+/// nor are units, and the label `le` of a histogram. A gauge must not be called as a histogram with `_sum`, `_count` or
+/// `_bucket`: these names are not looked at.
 pub struct PrometheusRecorder(Arc<Inner>);
 
 impl PrometheusRecorder {
@@ -273,7 +274,8 @@ impl Recorder for PrometheusRecorder {
 
 /// Reads what a [`PrometheusRecorder`] records, as often as one likes and while others record.
 ///
-/// It is also a [`Collector`], for a [`Registry`](prometheus_client::registry::Registry) that has other metrics, too.
+/// It is also a [`Collector`], for a [`Registry`](prometheus_client::registry::Registry) that has other metrics, too. In
+/// OpenMetrics the `_total` is no part of a counter's name: what is no counter must not be called the same without it.
 #[derive(Clone)]
 pub struct PrometheusHandle(Arc<Inner>);
 

@@ -137,7 +137,10 @@ const TOTAL: &str = "_total";
 fn name(key: &str, kind: Kind) -> Arc<str> {
     let name = sanitized(key, |char| char == '_' || char == ':');
     match kind {
-        Kind::Counter if !name.ends_with(TOTAL) => (name + TOTAL).into(),
+        // What is left without it is a name, too.
+        Kind::Counter if name.strip_suffix(TOTAL).is_none_or(str::is_empty) => {
+            (name + TOTAL).into()
+        }
         _ => name.into(),
     }
 }

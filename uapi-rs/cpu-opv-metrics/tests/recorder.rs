@@ -37,6 +37,7 @@ fn names_and_text_are_what_prometheus_takes() {
         counter!("bytes_total").increment(1);
         gauge!("0 temperature:°C").set(-0.25);
         gauge!("").set(f64::NAN);
+        counter!("_total").increment(2);
     });
     assert_eq!(
         text,
@@ -46,6 +47,9 @@ fn names_and_text_are_what_prometheus_takes() {
          # HELP __temperature:_C \n\
          # TYPE __temperature:_C gauge\n\
          __temperature:_C -0.25\n\
+         # HELP _total_total \n\
+         # TYPE _total_total counter\n\
+         _total_total 2\n\
          # HELP bytes_total \n\
          # TYPE bytes_total counter\n\
          bytes_total 1\n\

@@ -182,12 +182,23 @@ impl Fields<'_> {
         // It takes all.
         let _ = match field.name() {
             "message" => write!(self.0, "{space}{value}"),
-            name => write!(self.0, "{space}{name}={value}"),
+            name => {
+                // A keyword.
+                let name = name.strip_prefix("r#").unwrap_or(name);
+                write!(self.0, "{space}{name}={value}")
+            }
         };
     }
 }
 
 impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.write(field, format_args!("{value}")),
+            _ => self.write(field, format_args!("{value:?}")),
+        }
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.write(field, format_args!("{value:?}"));
     }
@@ -206,6 +217,10 @@ pub struct Reader {
 impl Reader {
     /// Takes out the entries that are there, of all CPUs, in the order of their times. Those that come meanwhile are left
     /// for the next time.
+    ///
+    /// # Deadlock
+    ///
+    /// It waits for ever if what an earlier call returned was leaked, as by [`mem::forget`](std::mem::forget).
     pub fn drain(&mut self) -> impl Iterator<Item = Entry> {
         self.ring.drain().map(|record: Record| {
             // SAFETY: the ring is filled by `RingLayer::put` alone.

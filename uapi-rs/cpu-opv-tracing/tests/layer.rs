@@ -31,6 +31,7 @@ fn events_and_spans() {
         let span = info_span!("request", path = "/", status = tracing::field::Empty);
         span.in_scope(|| warn!(target: "disk", left = 3_u64, name = %"sda", "nearly {}", "full"));
         span.record("status", 200);
+        info!(r#type = "disk", message = "full");
     });
     let kinds = [
         Kind::New,
@@ -38,6 +39,7 @@ fn events_and_spans() {
         Kind::Event,
         Kind::Exit,
         Kind::Record,
+        Kind::Event,
         Kind::Close,
     ];
     assert!(entries.iter().map(|entry| entry.kind).eq(kinds));
@@ -49,7 +51,9 @@ fn events_and_spans() {
     );
     assert_eq!(entries[0].fields, "path=\"/\"");
     assert_eq!(entries[4].fields, "status=200");
-    for entry in &entries {
+    // As `fmt` writes it.
+    assert_eq!(entries[5].fields, "type=\"disk\" full");
+    for entry in entries.iter().filter(|entry| entry.span.is_some()) {
         assert_eq!(entry.span, entries[0].span);
         assert_eq!(
             entry.kind == Kind::Event,

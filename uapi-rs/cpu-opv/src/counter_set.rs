@@ -136,11 +136,12 @@ impl CounterSet {
 #[inline(always)]
 fn sums<const N: usize>(counts: [(usize, u64); N]) -> impl Fn(&mut [usize; N]) {
     move |values| {
-        for entry in 0..N {
-            let (counter, n) = counts[entry];
-            // If it was named before: on top of that.
-            let before = (0..entry).rfind(|earlier| counts[*earlier].0 == counter);
-            values[entry] = values[before.unwrap_or(entry)].wrapping_add(n as usize);
+        for (value, (counter, _)) in values.iter_mut().zip(counts) {
+            // All that it is named with, each time: see `Group::change`.
+            for (named, n) in counts {
+                let n = if named == counter { n as usize } else { 0 };
+                *value = value.wrapping_add(n);
+            }
         }
     }
 }
@@ -152,5 +153,21 @@ fn counts(words: &[usize]) -> Vec<u64> {
 impl fmt::Debug for CounterSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CounterSet").field(&self.snapshot()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or else who settles them, one after the other, undoes what others have settled.
+    #[test]
+    fn what_a_counter_is_to_be_is_said_once() {
+        let set = CounterSet::new(2);
+        set.0.change([1, 0, 1], |values| {
+            *values = [5, 6, 5];
+            sums([(1, 10), (0, 1), (1, 100)])(values);
+            assert_eq!(*values, [115, 7, 115]);
+        });
     }
 }

@@ -92,7 +92,8 @@ impl Group {
         self.0.len() - HEAD
     }
 
-    /// Has `change` make of the values of some words what they are to be, on the current CPU.
+    /// Has `change` make of the values of some words what they are to be, on the current CPU: of a word that is named
+    /// twice, the same.
     #[inline]
     pub(crate) fn change<const N: usize>(
         &self,
@@ -286,6 +287,7 @@ mod tests {
     use core::cell::Cell;
 
     use super::*;
+    use crate::backend::Backend;
 
     fn add(group: &Group, n: usize) {
         group.change([0, 1], |[a, b]| (*a, *b) = (*a + n, *b + n));
@@ -340,5 +342,26 @@ mod tests {
         assert!(Cpu::all().all(|cpu| group.is_zero_on(cpu)));
         add(&group, 4);
         assert_eq!(total(|cpu| group.read_on(cpu, both)), 4);
+    }
+
+    /// As in a child of `fork(2)` whose parent was at it.
+    #[test]
+    fn what_is_half_taken_is_not_read() {
+        let group = Group::new(3);
+        add(&group, 1);
+        // So that the others are where they belong.
+        group.change([2], |_| {});
+        let words = group.0.words();
+        // By a vector, it is taken as a whole.
+        if Backend::get() != Backend::CpuOpv {
+            for cpu in Cpu::all() {
+                let block = words.slot_of(cpu).1;
+                block[0].store(block[0].get() | 1, Relaxed);
+                block[1..=HEAD]
+                    .iter()
+                    .for_each(|word| word.store(0, Relaxed));
+            }
+        }
+        total(|cpu| group.read_on(cpu, both));
     }
 }

@@ -101,8 +101,8 @@
 //! # Other processes, and copies of this one
 //!
 //! A child of `fork(2)` has a copy of what is in [private memory](Memory::private), and can use it, whatever the other
-//! threads of its parent were doing. What they *had* stays with them: a [`PerCpuLock`] that one held, an entry of a ring
-//! that one had reserved, or was consuming.
+//! threads of its parent were doing. What they *had* stays with them: a [`PerCpuLock`] that one held, the depot of a
+//! [`Pool`] that one was at, an entry of a ring that one had reserved, or was consuming.
 //!
 //! A child of `vfork(2)`, or of `clone(2)` with `CLONE_VM` and without storage for thread-local data of its own, must not do
 //! any operation: it has its parent's area for rseq, but the kernel does not abort *its* sequences, so what it does is lost,

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cpu::Cpu;
 use crate::error::Error;
+use crate::generation;
 use crate::stack::{Batch, Stack};
 
 /// How many objects are kept for a CPU, and how many go to the depot or come from there at once.
@@ -51,6 +52,8 @@ pub struct Pool<T: Send, F = fn() -> T> {
     depot: Mutex<Vec<Box<T>>>,
     /// How many the depot keeps.
     limit: usize,
+    /// That of the process that made it.
+    generation: u32,
     make: F,
 }
 
@@ -70,6 +73,7 @@ impl<T: Send, F: Fn() -> T> Pool<T, F> {
             magazines: Stack::try_new()?,
             depot: Mutex::new(Vec::new()),
             limit: MAGAZINE * Cpu::all().len(),
+            generation: generation::current(),
             make,
         })
     }
@@ -88,8 +92,7 @@ impl<T: Send, F: Fn() -> T> Pool<T, F> {
     #[inline(never)]
     fn refill(&self) -> Box<T> {
         let mut half = Half::new();
-        {
-            let mut depot = self.depot();
+        if let Some(mut depot) = self.depot() {
             let rest = depot.len().saturating_sub(HALF);
             for object in depot.drain(rest..) {
                 let _ = half.push(object);
@@ -122,25 +125,31 @@ impl<T: Send, F> Pool<T, F> {
 
     /// Puts them in the depot. What it has no room for is dropped, when it is not locked any more.
     fn store(&self, mut objects: Half<T>) {
-        if !objects.is_empty() {
-            let mut depot = self.depot();
+        if objects.is_empty() {
+            return;
+        }
+        if let Some(mut depot) = self.depot() {
             let room = self.limit.saturating_sub(depot.len());
             depot.extend(objects.by_ref().take(room));
         }
     }
 
-    fn depot(&self) -> MutexGuard<'_, Vec<Box<T>>> {
+    /// `None` in a child of `fork(2)` if it is locked: maybe for ever, by a thread that the child does not have.
+    fn depot(&self) -> Option<MutexGuard<'_, Vec<Box<T>>>> {
+        if generation::current() != self.generation {
+            return self.depot.try_lock().ok();
+        }
         // Nothing panics while it is locked.
-        self.depot.lock().unwrap_or_else(PoisonError::into_inner)
+        Some(self.depot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Drops the objects that are kept, as when memory is short or the program is idle; returns how many.
     ///
     /// Those of CPUs that this thread is not allowed on stay there.
     pub fn trim(&self) -> usize {
-        // In a statement of its own, so that they are dropped when it is not locked any more.
-        let objects = core::mem::take(&mut *self.depot());
-        let mut trimmed = objects.len();
+        // They are dropped when it is not locked any more.
+        let objects = self.depot().map(|mut depot| core::mem::take(&mut *depot));
+        let mut trimmed = objects.as_ref().map_or(0, Vec::len);
         drop(objects);
         for cpu in Cpu::all().filter(|cpu| self.magazines.len_on(*cpu) != 0) {
             let mut objects: Batch<Box<T>, MAGAZINE> = Batch::new();
@@ -153,7 +162,7 @@ impl<T: Send, F> Pool<T, F> {
     /// How many objects are kept, for all CPUs and in the depot, just now.
     pub fn kept(&self) -> usize {
         let by_cpu = Cpu::all().map(|cpu| self.magazines.len_on(cpu));
-        by_cpu.sum::<usize>() + self.depot().len()
+        by_cpu.sum::<usize>() + self.depot().map_or(0, |depot| depot.len())
     }
 }
 
@@ -206,5 +215,34 @@ impl<T: Send, F> Drop for Pooled<'_, T, F> {
 impl<T: Send + fmt::Debug, F> fmt::Debug for Pooled<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "there is no fork")]
+    fn a_child_does_not_wait_for_its_parents_threads() {
+        let pool = Pool::new(|| 0);
+        let locked = pool.depot();
+        // SAFETY: the child ends without running anything that was registered for that.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: takes nothing. It ends the child, if that hangs.
+            unsafe { libc::alarm(60) };
+            let objects: Vec<_> = (0..3 * MAGAZINE).map(|_| pool.get()).collect();
+            drop(objects);
+            let kept = pool.kept();
+            let right = (1..=MAGAZINE * Cpu::all().len()).contains(&kept) && pool.trim() <= kept;
+            // SAFETY: ends this process.
+            unsafe { libc::_exit((!right).into()) };
+        }
+        drop(locked);
+        let mut status = 0;
+        // SAFETY: the status is written.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0, "it hung, or lost objects");
     }
 }

@@ -236,6 +236,6 @@ fn objects_are_dropped_without_a_lock() {
         done.send(()).unwrap();
     });
     is_done
-        .recv_timeout(Duration::from_secs(60))
+        .recv_timeout(Duration::from_secs(600))
         .expect("it comes back");
 }

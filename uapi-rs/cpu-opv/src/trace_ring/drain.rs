@@ -167,7 +167,11 @@ impl<'a> Drain<'a> {
 
         // Only who has the lock changes these.
         let consumer = &records.consumer.0;
-        let missed = found.number.wrapping_sub(consumer.number.load(Relaxed));
+        let missed = match found.number.wrapping_sub(consumer.number.load(Relaxed)) {
+            // In a child of `fork(2)`, that which its parent was just taking out.
+            usize::MAX => 0,
+            missed => missed,
+        };
         let all_missed = consumer.missed.load(Relaxed).wrapping_add(missed);
         consumer.missed.store(all_missed, Relaxed);
         consumer.number.store(found.number.wrapping_add(1), Relaxed);

@@ -128,6 +128,18 @@ fn a_consumer_may_be_late_by_half_of_all_positions() {
     }
 }
 
+/// As in a child of `fork(2)` whose parent was at it.
+#[test]
+fn what_is_taken_out_again_was_not_missed() {
+    let cpu = Cpu::current();
+    let ring = TraceRing::new(0, LossMode::Overwrite);
+    push(&ring, cpu, b"some");
+    let records = ring.per_cpu.get_on(cpu);
+    records.consumer.0.number.store(1, Relaxed);
+    let missed: Vec<_> = ring.drain_on(cpu).map(|record| record.missed).collect();
+    assert_eq!((&missed[..], ring.lost_on(cpu)), (&[0][..], 0));
+}
+
 /// Or else who waits for as much as there can be, waits for ever.
 #[test]
 fn what_is_full_is_half_full() {

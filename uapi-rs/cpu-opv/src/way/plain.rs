@@ -132,6 +132,7 @@ impl Way for Plain<'_> {
     }
 
     fn copy_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
+        self.finish_take_all(block)?;
         for (out, word) in out.iter_mut().zip(block) {
             *out = word.get();
         }
@@ -139,7 +140,6 @@ impl Way for Plain<'_> {
     }
 
     fn take_all(&self, block: &[Word], out: &mut [usize]) -> Attempt<()> {
-        self.finish_take_all(block)?;
         self.copy_all(block, out)?;
         let [version, ..] = block else { return Ok(()) };
         store::<false>(version, version.get().wrapping_add(1));
