@@ -477,7 +477,8 @@ static bool tags_are_checked(void)
  * A word of the current task that is in ordinary memory can be accessed where
  * it is mapped, without pinning its page. What may not be accessed like this,
  * or not without a page fault, is left to user_page_pin(): all but anonymous
- * memory of the system. Elsewhere a load might have side effects, or not be the kernel's to do.
+ * memory, and what of that is on a device. There a load might have side
+ * effects, or not be the kernel's to do.
  *
  * That the page is anonymous is looked at without holding it. Should the
  * address come to map something else before the access, it is the task that
@@ -507,21 +508,22 @@ static bool tags_are_checked(void)
 bool user_word_is_plain(unsigned long addr, bool write)
 {
 	struct mm_struct *mm = current->mm;
-	struct folio *folio;
 	struct entry entry;
+	struct page *page;
 
 	if (!IS_ENABLED(CONFIG_HAVE_USER_WORD) || tags_are_checked() ||
 	    !find_entry(mm, addr, write, true, &entry) || entry.special)
 		return false;
-	/* The page may be freed meanwhile. */
-	folio = data_race(page_folio(pfn_to_page(entry.pfn)));
-	if (data_race(!folio_test_anon(folio) || folio_is_zone_device(folio)))
+	page = pfn_to_page(entry.pfn);
+	/* It may be freed meanwhile. */
+	if (data_race(!folio_test_anon(page_folio(page)) ||
+		      is_zone_device_page(page)))
 		return false;
 
-	smp_rmb();
+	smp_rmb();	/* the page table first */
 	if (mm_tlb_flush_pending(mm) || is_tlb_batched_pending(mm))
 		return false;
-	smp_rmb();
+	smp_rmb();	/* the access last */
 	return true;
 }
 

@@ -325,7 +325,8 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop, self));
 	if (self->third >= 0) {
 		allow_vectors_on(_metadata, self, self->third);
-		cpus[1] = self->spins_on = self->third;
+		self->spins_on = self->third;
+		cpus[1] = self->third;
 		ASSERT_EQ(0, pthread_create(&spinner, NULL, spin, self));
 	}
 	while (now_usec() < end) {
