@@ -42,6 +42,7 @@ static void *call(void *arg)
 		op_add(self->awaited, 1, sizeof(*self->awaited)),
 	};
 
+	*self->ran = 0;		/* not to be shared with a child any more */
 	if (self->for_vector)
 		self->ret = cpu_opv((void *)self->awaited, 1, self->cpu, 0);
 	else
@@ -62,7 +63,6 @@ FIXTURE_SETUP(affinity)
 	ASSERT_TRUE((void *)self->awaited != MAP_FAILED);
 	ASSERT_TRUE(self->content != MAP_FAILED);
 	ASSERT_TRUE((void *)self->ran != MAP_FAILED);
-	*self->ran = 0;
 	memset(self->content, 0, page_size());
 	self->for_vector = variant->for_vector;
 	if (self->for_vector)

@@ -93,6 +93,12 @@ static void expect_all(struct __test_metadata *_metadata,
 		ret = cpu_opv(&ops[1], 1, self->cpu, 0);
 		EXPECT_EQ(is_good ? 0 : -EFAULT, ret > 0 ? 0 : ret)
 			TH_LOG("operation %d alone", i);
+
+		/* Also behind a comparison that stops the vector. */
+		ops[0] = op_ne(&other, &other, 8);
+		EXPECT_EQ(is_good ? 1 : -EFAULT,
+			  cpu_opv(ops, 2, self->cpu, 0))
+			TH_LOG("operation %d, not run", i);
 	}
 }
 
