@@ -27,7 +27,7 @@
 #![cfg(loom)]
 
 mod model;
-use model::{Fault::*, Other, check, on_abort, spawn};
+use model::{Fault::*, models, on_abort, spawn};
 use model::{arena, backend, cpu, memory, per_cpu, rseq, slots, stopped, sys, vector, word};
 
 #[path = "../src"]
@@ -220,16 +220,6 @@ fn popped_when_versions_come_again() {
     versions_come_again(1, |list| {
         list.pop_on(Cpu).unwrap().map(have);
     });
-}
-
-macro_rules! models {
-    ($($(#[$result:meta])? $name:ident: $threads:ident, $other:ident, $fault:expr;)*) => {$(
-        #[test]
-        $(#[$result])?
-        fn $name() {
-            check($fault, Other::$other, $threads);
-        }
-    )*};
 }
 
 models! {

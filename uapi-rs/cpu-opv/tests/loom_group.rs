@@ -24,7 +24,7 @@
 #![cfg(loom)]
 
 mod model;
-use model::{Fault::*, Other, check, on_abort, spawn};
+use model::{Fault::*, models, on_abort, spawn};
 use model::{arena, backend, cpu, per_cpu, rseq, slots, stopped, sys, vector, word};
 
 #[path = "../src"]
@@ -134,16 +134,6 @@ fn changed_by_two() {
         [11, 111, 1],
         "lost, or there twice"
     );
-}
-
-macro_rules! models {
-    ($($(#[$result:meta])? $name:ident: $threads:ident, $other:ident, $fault:expr;)*) => {$(
-        #[test]
-        $(#[$result])?
-        fn $name() {
-            check($fault, Other::$other, $threads);
-        }
-    )*};
 }
 
 models! {

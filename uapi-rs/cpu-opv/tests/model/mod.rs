@@ -147,6 +147,18 @@ pub fn check(fault: Option<Fault>, other: Other, threads: fn()) {
     println!("{} interleavings", INTERLEAVINGS.take());
 }
 
+/// Tests by their names: the threads of each, what the other one does, the fault if there is one.
+macro_rules! models {
+    ($($(#[$result:meta])? $name:ident: $threads:ident, $other:ident, $fault:expr;)*) => {$(
+        #[test]
+        $(#[$result])?
+        fn $name() {
+            $crate::model::check($fault, $crate::model::Other::$other, $threads);
+        }
+    )*};
+}
+pub(crate) use models;
+
 /// Whether the sequence was aborted in any interleaving.
 fn model(abort: Option<Abort>, other: Other, threads: fn()) -> bool {
     ABORT.set(abort);
