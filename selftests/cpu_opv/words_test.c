@@ -22,11 +22,10 @@
 FIXTURE(words)
 {
 	char *region;		/* that is dropped */
-	int spins_on;
-	atomic_bool spins, stop;
+	atomic_bool stop;
 	long *page;		/* the first words: 0, 1, 2 ... */
 	int cpu;		/* that the thread is on */
-	int other, third;	/* or -1 */
+	int other;		/* or -1 */
 };
 
 static int run(struct cpu_op *ops, int nr, int cpu, unsigned long *unpinned)
@@ -56,7 +55,6 @@ FIXTURE_SETUP(words)
 		SKIP(return, STATS_ABSENT);
 	self->cpu = nth_cpu(0);
 	self->other = nth_cpu(1);
-	self->third = nth_cpu(2);
 	ASSERT_EQ(0, pin_to(self->cpu));
 	self->page = map_pages(2);
 	ASSERT_NE(0, (uintptr_t)self->page);
@@ -73,16 +71,16 @@ FIXTURE_TEARDOWN(words)
 }
 
 /* The thread stays where it is. */
-static void allow_vectors_on(struct __test_metadata *_metadata,
-			     FIXTURE_DATA(words) *self, int cpu)
+static void allow_vectors_on_other(struct __test_metadata *_metadata,
+				   FIXTURE_DATA(words) *self)
 {
 	cpu_set_t both;
 
 	CPU_ZERO(&both);
 	CPU_SET(self->cpu, &both);
-	CPU_SET(cpu, &both);
+	CPU_SET(self->other, &both);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(both), &both));
-	ASSERT_EQ(cpu, aim(true));
+	ASSERT_EQ(self->other, aim(true));
 }
 
 TEST_F(words, of_all_lengths_are_not_pinned)
@@ -127,7 +125,7 @@ TEST_F(words, of_an_idle_cpu_are_not_pinned)
 
 	if (self->other < 0)
 		SKIP(return, ONE_CPU);
-	allow_vectors_on(_metadata, self, self->other);
+	allow_vectors_on_other(_metadata, self);
 	for (i = 0; i < TRIES; i++) {
 		usleep(1000);
 		before = read_stats();
@@ -140,18 +138,6 @@ TEST_F(words, of_an_idle_cpu_are_not_pinned)
 	EXPECT_EQ(stat_of(&since, "idle"), stat_of(&since, "unpinned"));
 }
 
-/* Keeps a CPU in user space. */
-static void *spin(void *arg)
-{
-	FIXTURE_DATA(words) *self = arg;
-
-	pin_to(self->spins_on);
-	self->spins = true;
-	while (!self->stop)
-		;
-	return NULL;
-}
-
 /* At the same address it has memory of its own. */
 TEST_F(words, are_the_callers_where_another_process_runs)
 {
@@ -162,14 +148,14 @@ TEST_F(words, are_the_callers_where_another_process_runs)
 
 	if (self->other < 0)
 		SKIP(return, ONE_CPU);
-	allow_vectors_on(_metadata, self, self->other);
-	self->spins_on = self->other;
+	allow_vectors_on_other(_metadata, self);
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
 		page[1] = 100;
-		if (page[1] == 100)
-			spin(self);
+		pin_to(self->other);
+		while (!self->stop)
+			;
 	}
 	/* There is no more of it to be seen than that the CPU is busy. */
 	usleep(10000);
@@ -305,15 +291,14 @@ static void *drop(void *arg)
 
 /*
  * A CPU may still access a page that is being dropped, where others map a new
- * one already: the caller's own, and one that is interrupted.
+ * one already.
  */
 TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 {
 	long long end = now_usec() + run_usec(RUN_USEC);
 	unsigned long stale = 0, n = 0;
 	long *p, found, other = 0;
-	pthread_t dropper, spinner;
-	int cpus[] = { self->cpu, self->cpu };
+	pthread_t thread;
 
 	if (self->other < 0)
 		SKIP(return, ONE_CPU);
@@ -322,13 +307,7 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 	ASSERT_TRUE((void *)self->region != MAP_FAILED);
 	madvise(self->region, REGION, MADV_NOHUGEPAGE);
 	p = (long *)self->region;
-	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop, self));
-	if (self->third >= 0) {
-		allow_vectors_on(_metadata, self, self->third);
-		self->spins_on = self->third;
-		cpus[1] = self->third;
-		ASSERT_EQ(0, pthread_create(&spinner, NULL, spin, self));
-	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, drop, self));
 	while (now_usec() < end) {
 		struct cpu_op stores[] = {
 			op_copy(p, &n, sizeof(n)),
@@ -338,15 +317,13 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 
 		n += 2;
 		if (cpu_opv(stores, 2, self->cpu, 0) ||
-		    cpu_opv(&load, 1, cpus[n / 2 % 2], 0))
+		    cpu_opv(&load, 1, self->cpu, 0))
 			break;
 		/* Or dropped, or what drop() stores. */
 		stale += found && found != n && found != ONES;
 	}
 	self->stop = true;
-	pthread_join(dropper, NULL);
-	if (self->third >= 0)
-		pthread_join(spinner, NULL);
+	pthread_join(thread, NULL);
 	TH_LOG("%lu stores, %lu loads of another one", n / 2, stale);
 	EXPECT_EQ(0, stale);
 }

@@ -172,7 +172,7 @@
 //!
 //! `src/rseq.rs` has the sequences, `src/way.rs` the primitives, each as sequence, as vector and as plain code,
 //! `src/group.rs` how several words change in one step, `src/arena.rs` where counters lie,
-//! `src/stopped.rs` the argument for the fallback, of which `tests/stopped.rs` checks a model in all interleavings.
+//! `src/stopped.rs` the argument for the fallback, of which `tests/stopped.rs` checks a model by loom.
 //! The tests account for each item under load from all CPUs, from signal handlers, from a second process, for a CPU
 //! that is offline, and while each operation is single-stepped.
 //!

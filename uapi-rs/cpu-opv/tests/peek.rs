@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A model of [`cpu_opv::StealStack::peek_on`], of which loom tries all interleavings.
+//! A model of [`cpu_opv::StealStack::peek_on`], of which loom tries the interleavings that it tells apart.
 //!
 //! One thread, on the stack's CPU, pushes, pops and pushes again; of the sequences that would push, some are aborted
 //! before they commit. Another thread, anywhere, peeks and reads what the value points to. That is what has to be

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A model of the protocol of `src/stopped.rs`, of which loom tries all interleavings.
+//! A model of the protocol of `src/stopped.rs`, of which loom tries the interleavings that it tells apart: of the
+//! accesses to an atomic it remembers the last one. `tests/model/word.rs` has the way around that.
 //!
 //! One thread, on some other CPU, stops the sequences of a CPU, adds to its word by plain code, and lets them go
 //! on; twice. Another thread, on that CPU, adds to the word by sequences. In the end all must have been added.

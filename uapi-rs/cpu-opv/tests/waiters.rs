@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A model of the protocol of `src/waiters.rs`, of which loom tries all interleavings.
+//! A model of the protocol of `src/waiters.rs`, of which loom tries the interleavings that it tells apart.
 //!
 //! A producer commits, then looks whether somebody waits; a consumer says that it waits, has a membarrier, looks whether
 //! there is something, and else sleeps. If it comes to sleep and the producer has seen nobody, it sleeps for ever.
