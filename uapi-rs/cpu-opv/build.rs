@@ -31,7 +31,7 @@ fn has_fast_path() -> bool {
     }
     // musl does not register threads, and does not load a library at run time that does, for want of thread-local
     // storage of the static kind. Whether this becomes one is not to be known here, except for static programs.
-    if cfg("ENV") == "musl" && !feature("crt-static") {
+    if cfg("ENV") == "musl" && !is_static() {
         return false;
     }
     match (
@@ -50,10 +50,28 @@ fn has_fast_path() -> bool {
     }
 }
 
+/// Whether programs are static. Cargo's list of features does not tell: it asks the compiler about all kinds of crates
+/// at once, and procedural macros never are.
+fn is_static() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let target = env::var("TARGET").unwrap_or_default();
+    let arguments = ["--print", "cfg", "--target", &target];
+    let flags = flags.split('\x1f').filter(|flag| !flag.is_empty());
+    rustc(arguments.into_iter().chain(flags)).is_some_and(|cfg| {
+        cfg.lines()
+            .any(|line| line == r#"target_feature="crt-static""#)
+    })
+}
+
 /// The `x` of `rustc 1.x.y`.
 fn rustc_minor() -> Option<u32> {
-    let rustc = env::var_os("RUSTC")?;
-    let output = Command::new(rustc).arg("--version").output().ok()?;
-    let version = String::from_utf8(output.stdout).ok()?;
+    let version = rustc(["--version"])?;
     version.split('.').nth(1)?.parse().ok()
+}
+
+/// What the compiler says to this.
+fn rustc<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let rustc = env::var_os("RUSTC")?;
+    let output = Command::new(rustc).args(arguments).output().ok()?;
+    String::from_utf8(output.stdout).ok()
 }

@@ -276,3 +276,24 @@ pub(crate) unsafe fn pop<const RELEASE: bool>(at: At, v: &Word) -> (Status, usiz
     // SAFETY: the caller's, and `v` is a reference.
     unsafe { arch::pop::<RELEASE>(at, v.as_ptr()) }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    /// That a program is static, the build script has to find out by itself.
+    #[test]
+    fn there_are_sequences_where_the_documentation_says() {
+        if cfg!(all(
+            any(
+                target_arch = "x86_64",
+                target_arch = "aarch64",
+                target_arch = "riscv64"
+            ),
+            target_endian = "little",
+            target_pointer_width = "64"
+        )) {
+            let musl = cfg!(target_env = "musl");
+            let is_static = cfg!(target_feature = "crt-static");
+            assert_eq!(cfg!(fast_path), !musl || is_static);
+        }
+    }
+}
