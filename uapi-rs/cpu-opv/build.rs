@@ -20,18 +20,16 @@ fn has_fast_path() -> bool {
     let thumb = || {
         let target = env::var("TARGET").unwrap_or_default();
         let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-        target.starts_with("thumb")
-            || target.ends_with("androideabi")
-            || feature("thumb-mode")
-            || flags.contains("+thumb-mode")
+        target.starts_with("thumb") || feature("thumb-mode") || flags.contains("+thumb-mode")
     };
     // Miri has no assembly.
     if env::var_os("CARGO_CFG_MIRI").is_some() {
         return false;
     }
-    // musl does not register threads, and does not load a library at run time that does, for want of thread-local
-    // storage of the static kind. Whether this becomes one is not to be known here, except for static programs.
-    if cfg("ENV") == "musl" && !is_static() {
+    // musl and Android's libc do not register threads, and do not load a library at run time that does, for want of
+    // thread-local storage of the static kind. Whether this becomes one is not to be known here, except for static
+    // programs; on Android, most do.
+    if cfg("OS") == "android" || cfg("ENV") == "musl" && !is_static() {
         return false;
     }
     match (
