@@ -165,8 +165,8 @@
 //!   static may be a handler's;
 //! - [`PerCpuLock::lock`] and [`lock_on`](PerCpuLock::lock_on), since the interrupted thread may hold it;
 //!   [`try_lock`](PerCpuLock::try_lock) is fine;
-//! - the first operation of a thread that the libc has not registered with rseq, which may allocate: call
-//!   [`register_thread`] before.
+//! - the first operation of the process, which chooses the backend, and of a thread that the libc has not registered with
+//!   rseq: they may allocate. Call [`register_thread`] before.
 //!
 //! # Where the promises come from
 //!
@@ -246,7 +246,7 @@ pub use word::Word;
 /// Registers the calling thread with rseq, if the libc has not; returns whether it can run restartable sequences.
 ///
 /// It need not be called, except before a [signal handler](crate#signal-handlers) does the first operation of
-/// a thread.
+/// the process or of a thread.
 pub fn register_thread() -> bool {
     Backend::get();
     rseq::register_thread()
