@@ -9,20 +9,24 @@ use super::{At, Status};
 
 /// Offset of this crate's own area from the thread pointer.
 pub(super) fn own_offset() -> isize {
-    let offset: isize;
-    // The addition is a part of what the linker replaces where it knows the offset: without it that would be lost.
-    // SAFETY: reads what the linker or the loader has put there.
-    unsafe {
-        asm!(
-            "addis {offset}, 2, __cpu_opv_rseq_area@got@tprel@ha",
-            "ld {offset}, __cpu_opv_rseq_area@got@tprel@l({offset})",
-            "add {offset}, {offset}, __cpu_opv_rseq_area@tls",
-            "subf {offset}, 13, {offset}",
-            offset = out(reg_nonzero) offset,
-            options(nostack, preserves_flags, pure, readonly),
-        );
-    }
-    offset
+    // SAFETY: the assembly below defines it, and nothing writes it.
+    unsafe { __cpu_opv_rseq_own_offset }
+}
+
+// What the linker or the loader finds it to be. In the table of contents it would be by way of register 2, which code
+// for Power10 leaves as it is after a call of another library.
+core::arch::global_asm!(
+    ".pushsection .data.rel.ro.__cpu_opv_rseq_own_offset, \"aw\", %progbits",
+    ".weak __cpu_opv_rseq_own_offset",
+    ".hidden __cpu_opv_rseq_own_offset",
+    ".balign 8",
+    "__cpu_opv_rseq_own_offset:",
+    ".quad __cpu_opv_rseq_area@tprel",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    static __cpu_opv_rseq_own_offset: isize;
 }
 
 /// The thread pointer.
