@@ -127,12 +127,12 @@ impl fmt::Display for Cpu {
 /// is right on any.
 fn current_number() -> u32 {
     rseq::current_cpu().unwrap_or_else(|| {
-        let cpu = match cfg!(miri) {
-            // SAFETY: takes nothing.
-            false => unsafe { libc::sched_getcpu() },
-            true => 0,
-        };
-        u32::try_from(cpu).unwrap_or(0)
+        if cfg!(miri) {
+            return 0;
+        }
+        // SAFETY: takes nothing.
+        let cpu = keeping_errno(|| unsafe { libc::sched_getcpu() }.into());
+        cpu.map_or(0, |cpu| cpu as u32)
     })
 }
 
