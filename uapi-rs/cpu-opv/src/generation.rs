@@ -21,7 +21,8 @@ static KNOWN: AtomicU32 = AtomicU32::new(FIRST);
 const FIRST: u32 = 1;
 
 /// What differs between a process and its children: 1 and above, 31 bits of it.
-pub(crate) fn current() -> u32 {
+#[inline]
+pub fn current() -> u32 {
     // SAFETY: `init` put it there, and it stays.
     let Some(page) = (unsafe { PAGE.load(Acquire).as_ref() }) else {
         return FIRST;

@@ -230,6 +230,8 @@ pub use counter_set::CounterSet;
 pub use cpu::Cpu;
 pub use detect::{Support, support};
 pub use error::{Error, PushError, Refused};
+#[doc(hidden)] // for cpu-opv-tracing
+pub use generation::current as generation;
 pub use histogram::{Buckets, Histogram};
 pub use list::{List, Node, RawList, Taken};
 pub use lock::{PerCpuLock, PerCpuLockGuard};
