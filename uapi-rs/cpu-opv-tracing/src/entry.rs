@@ -2,7 +2,8 @@
 
 //! What is put into the ring, and what comes out.
 //!
-//! A record is a [`Kind`], the address of the metadata, the number of the span, and text.
+//! A record is a [`Kind`], the thread, the address of the metadata, the numbers of the span and of the parent if that kind
+//! has them, and text.
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 use cpu_opv::{Cpu, Record, TraceRing};
 use tracing_core::Metadata;
+use tracing_core::span::Id;
+
+use crate::thread;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,14 +44,26 @@ const KINDS: [(Kind, &str); 6] = [
     (Kind::Close, " close"),
 ];
 
+impl Kind {
+    fn has_span(self) -> bool {
+        self != Self::Event
+    }
+
+    /// Where one cannot do without: to look for it takes time.
+    pub(crate) fn has_parent(self) -> bool {
+        matches!(self, Self::Event | Self::New | Self::Enter)
+    }
+}
+
 /// An event, or what happened to a span.
 ///
-/// It is displayed as a line: the time in seconds, the CPU, the level, the target, and what the entry is about: the name
-/// of the span and what happened to it, the number of the span, the fields.
+/// It is displayed as a line: the time in seconds, the CPU, the thread, the level, the target, and what the entry is
+/// about: the name of the span and what happened to it, the number of the span, that of the parent, the fields.
 ///
 /// ```text
-/// [  123.456700] 2 INFO shop: request new #1 path=/
-/// [  123.456712] 2 INFO shop: #1 received bytes=512
+/// [  123.456700] 2 4711 INFO shop: request new #1 path=/
+/// [  123.456708] 2 4711 INFO shop: payment new #2 in #1
+/// [  123.456712] 2 4711 INFO shop: in #2 received bytes=512
 /// ```
 ///
 /// Line ends and other control characters in the fields are escaped there, as `\n`.
@@ -63,19 +79,23 @@ pub struct Entry {
     /// How many entries of that CPU, just before this one, were overwritten before they were read. Those that were
     /// discarded are only in [`lost`](crate::Reader::lost).
     pub missed: usize,
+    /// In which thread, as `gettid(2)` has it, and so `perf` and `ftrace`; of a span, which may go from one thread to
+    /// another, where this happened to it. After a thread has ended, another one may get its number.
+    pub thread: u32,
     /// What the source says of the event or the span: its name, level, target and place.
     pub metadata: &'static Metadata<'static>,
-    /// The span, or that in which the event was, as [`Id::into_u64`](tracing_core::span::Id::into_u64) has it. After a
-    /// span is [closed](Kind::Close), another one may get its number.
+    /// The span that this happened to, as [`Id::into_u64`] has it; `None` for an event. After a span is
+    /// [closed](Kind::Close), another one may get its number.
     pub span: Option<u64>,
+    /// The span that the event or the span is in: the one that was given as its `parent`, else the one that the thread was
+    /// in when it came about. `None` if there was none. Spans that a filter keeps from this layer are passed over.
+    ///
+    /// Of a span it is told when it is [made](Kind::New), and again each time when it is [entered](Kind::Enter), since what
+    /// went before may be overwritten; with other kinds it is `None`.
+    pub parent: Option<u64>,
     /// The message and the fields: `received bytes=512`.
     pub fields: String,
 }
-
-const WORD: usize = size_of::<usize>();
-const METADATA: usize = 1;
-const SPAN: usize = METADATA + WORD;
-const TEXT: usize = SPAN + size_of::<u64>();
 
 /// A record to be.
 #[derive(Default)]
@@ -84,10 +104,6 @@ pub(crate) struct Buffer(Vec<u8>);
 impl Buffer {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    pub(crate) fn has_text(&self) -> bool {
-        self.0.len() > TEXT
     }
 }
 
@@ -113,8 +129,22 @@ pub(crate) fn cut(Buffer(bytes): &mut Buffer) {
     if bytes.len() > TraceRing::MAX_LEN {
         let is_start = |byte: &u8| byte & 0xc0 != 0x80;
         let end = bytes[..=TraceRing::MAX_LEN].iter().rposition(is_start);
-        bytes.truncate(end.unwrap_or(TEXT));
+        bytes.truncate(end.unwrap_or(TraceRing::MAX_LEN));
     }
+}
+
+/// The next `N` bytes of a record.
+fn take<const N: usize>(data: &mut &[u8]) -> [u8; N] {
+    let (bytes, rest) = data.split_first_chunk().expect("a record is whole");
+    *data = rest;
+    *bytes
+}
+
+/// The number of a span, if `has_id`.
+fn take_id(data: &mut &[u8], has_id: bool) -> Option<u64> {
+    let id = has_id.then(|| u64::from_ne_bytes(take(data)));
+    // No span has the number 0.
+    id.filter(|id| *id != 0)
 }
 
 impl Entry {
@@ -122,32 +152,43 @@ impl Entry {
         Buffer(bytes): &mut Buffer,
         kind: Kind,
         metadata: &'static Metadata<'static>,
-        span: u64,
+        span: Option<&Id>,
+        parent: Option<&Id>,
     ) {
+        let number = |id: Option<&Id>| id.map_or(0, Id::into_u64).to_ne_bytes();
         bytes.push(kind as u8);
+        bytes.extend(thread::current().to_ne_bytes());
         bytes.extend(ptr::from_ref(metadata).expose_provenance().to_ne_bytes());
-        bytes.extend(span.to_ne_bytes());
+        if kind.has_span() {
+            bytes.extend(number(span));
+        }
+        if kind.has_parent() {
+            bytes.extend(number(parent));
+        }
     }
 
     /// # Safety
     ///
-    /// The record is what [`encode`](Self::encode) has made, with text.
+    /// The record is what [`encode`](Self::encode) has made, and text.
     pub(crate) unsafe fn decode(record: Record) -> Self {
-        let mut data = record.data;
-        let mut address = [0; WORD];
-        address.copy_from_slice(&data[METADATA..SPAN]);
-        let mut span = [0; size_of::<u64>()];
-        span.copy_from_slice(&data[SPAN..TEXT]);
-        let address = usize::from_ne_bytes(address);
+        let mut data = &*record.data;
+        let [kind] = take(&mut data);
+        let (kind, _) = KINDS[usize::from(kind)];
+        let thread = u32::from_ne_bytes(take(&mut data));
+        let address = usize::from_ne_bytes(take(&mut data));
+        let span = take_id(&mut data, kind.has_span());
+        let parent = take_id(&mut data, kind.has_parent());
         Self {
-            kind: KINDS[usize::from(data[0])].0,
+            kind,
             time: record.time,
             cpu: record.cpu,
             missed: record.missed,
+            thread,
             // SAFETY: it was that of a reference, which is good for ever.
             metadata: unsafe { &*ptr::with_exposed_provenance(address) },
-            span: Some(u64::from_ne_bytes(span)).filter(|span| *span != 0),
-            fields: String::from_utf8_lossy(&data.split_off(TEXT)).into_owned(),
+            span,
+            parent,
+            fields: String::from_utf8_lossy(data).into_owned(),
         }
     }
 }
@@ -155,15 +196,21 @@ impl Entry {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, micros) = (self.time.as_secs(), self.time.subsec_micros());
-        let (cpu, metadata) = (self.cpu, self.metadata);
+        let (cpu, thread, metadata) = (self.cpu, self.thread, self.metadata);
         let (level, target) = (metadata.level(), metadata.target());
-        write!(f, "[{seconds:5}.{micros:06}] {cpu} {level} {target}:")?;
+        write!(
+            f,
+            "[{seconds:5}.{micros:06}] {cpu} {thread} {level} {target}:"
+        )?;
         if self.kind != Kind::Event {
             write!(f, " {}", metadata.name())?;
         }
         f.write_str(KINDS[self.kind as usize].1)?;
         if let Some(span) = self.span {
             write!(f, " #{span}")?;
+        }
+        if let Some(parent) = self.parent {
+            write!(f, " in #{parent}")?;
         }
         if !self.fields.is_empty() {
             f.write_char(' ')?;

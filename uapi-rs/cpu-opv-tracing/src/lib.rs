@@ -52,10 +52,16 @@
 //! }
 //! ```
 //!
+//! # Beside perf and ftrace
+//!
+//! [Threads](Entry::thread) have the numbers that the kernel gave them, and times are those of `CLOCK_MONOTONIC`. So
+//! entries can be put beside what `perf record --clockid=mono` has recorded, or ftrace with `mono` in its `trace_clock`.
+//! Of a process in a PID namespace of its own, these show other numbers.
+//!
 //! # Costs
 //!
 //! Fields are formatted as text by the thread that traces, into memory of its own; then that is copied to the ring of
-//! its CPU. What is known when the program is compiled, such as names and levels, is not copied. An entry has up to 4000
+//! its CPU. The first entry of a thread takes a system call more, to get its number. What is known when the program is compiled, such as names and levels, is not copied. An entry has up to 4000
 //! bytes; the text of longer ones is cut.
 //!
 //! # Limits
@@ -64,7 +70,6 @@
 //! that are younger, in the next [`drain`](Reader::drain); those of one CPU are always in order. Who needs all in order
 //! sorts what was written, with a sort that is stable.
 //!
-//! An entry does not say which thread it is of, nor a new span which one it is in: where that matters, make them fields.
 //! Threads must not trace from handlers of signals: formatting allocates.
 
 use std::fmt::{self, Write};
@@ -81,13 +86,14 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 mod entry;
+mod thread;
 
 use entry::with_buffer;
 pub use entry::{Entry, Kind};
 
 /// A layer that traces into rings of `capacity` bytes for each CPU, and what reads them.
 ///
-/// The capacity is rounded up to a power of two, and to 16 KiB. An entry takes some 40 bytes more than its text.
+/// The capacity is rounded up to a power of two, and to 16 KiB. An entry takes some 50 bytes more than its text.
 ///
 /// # Panics
 ///
@@ -116,76 +122,96 @@ impl RingLayer {
         kind: Kind,
         metadata: &'static Metadata<'static>,
         span: Option<&Id>,
+        parent: Option<&Id>,
         fields: impl FnOnce(&mut Fields<'_>),
     ) {
-        let span = span.map_or(0, Id::into_u64);
         with_buffer(|buffer| {
-            Entry::encode(buffer, kind, metadata, span);
-            fields(&mut Fields(buffer));
+            Entry::encode(buffer, kind, metadata, span, parent);
+            fields(&mut Fields::new(buffer));
             entry::cut(buffer);
             // If it is full, the ring has counted it.
             let _ = self.ring.push(buffer.as_bytes());
         });
     }
 
-    fn put_of_span<S>(&self, kind: Kind, id: &Id, context: &Context<'_, S>)
-    where
+    fn put_of_span<S>(
+        &self,
+        kind: Kind,
+        id: &Id,
+        context: &Context<'_, S>,
+        fields: impl FnOnce(&mut Fields<'_>),
+    ) where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        if let Some(metadata) = context.metadata(id) {
-            self.put(kind, metadata, Some(id), |_| {});
+        // The references to the spans are gone before the fields are formatted, which may trace.
+        let found = context.span(id).map(|span| {
+            let parent = kind.has_parent().then(|| span.parent()).flatten();
+            (span.metadata(), parent.map(|parent| parent.id()))
+        });
+        if let Some((metadata, parent)) = found {
+            self.put(kind, metadata, Some(id), parent.as_ref(), fields);
         }
     }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RingLayer {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let span = context.event_span(event).map(|span| span.id());
-        self.put(Kind::Event, event.metadata(), span.as_ref(), |fields| {
-            event.record(fields);
-        });
+        let parent = context.event_span(event).map(|span| span.id());
+        self.put(
+            Kind::Event,
+            event.metadata(),
+            None,
+            parent.as_ref(),
+            |fields| event.record(fields),
+        );
     }
 
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _context: Context<'_, S>) {
-        self.put(Kind::New, attributes.metadata(), Some(id), |fields| {
-            attributes.record(fields);
-        });
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        self.put_of_span(Kind::New, id, &context, |fields| attributes.record(fields));
     }
 
     fn on_record(&self, id: &Id, values: &tracing_core::span::Record<'_>, context: Context<'_, S>) {
-        if let Some(metadata) = context.metadata(id) {
-            self.put(Kind::Record, metadata, Some(id), |fields| {
-                values.record(fields);
-            });
-        }
+        self.put_of_span(Kind::Record, id, &context, |fields| values.record(fields));
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        self.put_of_span(Kind::Enter, id, &context);
+        self.put_of_span(Kind::Enter, id, &context, |_| {});
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        self.put_of_span(Kind::Exit, id, &context);
+        self.put_of_span(Kind::Exit, id, &context, |_| {});
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        self.put_of_span(Kind::Close, &id, &context);
+        self.put_of_span(Kind::Close, &id, &context, |_| {});
     }
 }
 
 /// Writes fields as `fmt` does: the message, then `name=value`.
-struct Fields<'a>(&'a mut entry::Buffer);
+struct Fields<'a> {
+    buffer: &'a mut entry::Buffer,
+    /// Whether another one was before.
+    is_after: bool,
+}
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    fn new(buffer: &'a mut entry::Buffer) -> Self {
+        Self {
+            buffer,
+            is_after: false,
+        }
+    }
+
     fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let space = if self.0.has_text() { " " } else { "" };
+        let space = if self.is_after { " " } else { "" };
+        self.is_after = true;
         // It takes all.
         let _ = match field.name() {
-            "message" => write!(self.0, "{space}{value}"),
+            "message" => write!(self.buffer, "{space}{value}"),
             name => {
                 // A keyword.
                 let name = name.strip_prefix("r#").unwrap_or(name);
-                write!(self.0, "{space}{name}={value}")
+                write!(self.buffer, "{space}{name}={value}")
             }
         };
     }

@@ -7,7 +7,9 @@ use std::thread;
 use cpu_opv_tracing::{Entry, Kind, LossMode, Reader, ring};
 use tracing::subscriber::with_default;
 use tracing::{Level, info, info_span, warn};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Identity, SubscriberExt};
 
 fn trace(capacity: usize, mode: LossMode, work: impl Fn() + Sync, threads: usize) -> Reader {
     let (layer, reader) = ring(capacity, mode);
@@ -53,17 +55,178 @@ fn events_and_spans() {
     assert_eq!(entries[4].fields, "status=200");
     // As `fmt` writes it.
     assert_eq!(entries[5].fields, "type=\"disk\" full");
-    for entry in entries.iter().filter(|entry| entry.span.is_some()) {
-        assert_eq!(entry.span, entries[0].span);
-        assert_eq!(
-            entry.kind == Kind::Event,
-            entry.metadata.name() != "request"
-        );
+    assert_ne!(entries[0].span, None);
+    for entry in &entries {
+        let is_event = entry.kind == Kind::Event;
+        assert_eq!(entry.span.is_some(), !is_event);
+        assert_eq!(entry.metadata.name() == "request", !is_event);
+        assert!(is_event || entry.span == entries[0].span);
     }
     assert!(entries.is_sorted_by_key(|entry| entry.time));
     let line = entries[0].to_string();
-    assert!(line.contains(" INFO layer: request new #"), "{line}");
+    let thread = entries[0].thread;
+    let about = format!(" {thread} INFO layer: request new #");
+    assert!(line.contains(&about), "{line}");
     assert!(line.ends_with(" path=\"/\""), "{line}");
+}
+
+/// The name of the span that the first of these entries is in; `None` if it is in none.
+fn parent_of(entries: &[Entry], is_it: impl Fn(&Entry) -> bool) -> Option<&str> {
+    let parent = entries.iter().find(|entry| is_it(entry)).unwrap().parent?;
+    let is_parent = |entry: &&Entry| entry.span == Some(parent);
+    Some(entries.iter().find(is_parent).unwrap().metadata.name())
+}
+
+#[test]
+fn parents() {
+    let entries = entries(|| {
+        let outer = info_span!("outer");
+        let elsewhere = info_span!("elsewhere");
+        let late = info_span!(parent: &elsewhere, "late", status = tracing::field::Empty);
+        info!("before");
+        outer.in_scope(|| {
+            info!("current");
+            info!(parent: &elsewhere, "explicit");
+            info!(parent: None, "root");
+            info_span!("current").in_scope(|| info!("nested"));
+            info_span!(parent: &elsewhere, "explicit").in_scope(|| info!("nested in explicit"));
+            drop(info_span!(parent: None, "root"));
+            // It stays in that which it was made in.
+            late.record("status", 200);
+            late.in_scope(|| {});
+        });
+        info!("after");
+    });
+    let of_event = |message| parent_of(&entries, |entry| entry.fields == message);
+    assert_eq!(of_event("before"), None);
+    assert_eq!(of_event("current"), Some("outer"));
+    assert_eq!(of_event("explicit"), Some("elsewhere"));
+    assert_eq!(of_event("root"), None);
+    assert_eq!(of_event("nested"), Some("current"));
+    assert_eq!(of_event("nested in explicit"), Some("explicit"));
+    assert_eq!(of_event("after"), None);
+
+    let both = [Kind::New, Kind::Enter];
+    let of_spans = [
+        ("outer", None, &both[..]),
+        ("current", Some("outer"), &both),
+        ("explicit", Some("elsewhere"), &both),
+        ("root", None, &[Kind::New]),
+        ("late", Some("elsewhere"), &both),
+        ("late", None, &[Kind::Record, Kind::Exit, Kind::Close]),
+    ];
+    for (name, parent, kinds) in of_spans {
+        for kind in kinds {
+            let is_it = |entry: &Entry| entry.metadata.name() == name && entry.kind == *kind;
+            assert_eq!(parent_of(&entries, is_it), parent, "{name} {kind:?}");
+        }
+    }
+
+    let line_of = |kind, text: &str| {
+        let mut lines = entries.iter().filter(|entry| entry.kind == kind);
+        let line =
+            lines.find_map(|entry| Some(entry.to_string()).filter(|line| line.contains(text)));
+        line.unwrap()
+    };
+    let number_of = |name| {
+        let mut spans = entries.iter().filter(|entry| entry.span.is_some());
+        spans
+            .find(|entry| entry.metadata.name() == name)
+            .unwrap()
+            .span
+            .unwrap()
+    };
+    let (outer, current) = (number_of("outer"), number_of("current"));
+    let line = line_of(Kind::New, "current");
+    assert!(
+        line.ends_with(&format!(" current new #{current} in #{outer}")),
+        "{line}"
+    );
+    let line = line_of(Kind::Event, "current");
+    assert!(line.ends_with(&format!(": in #{outer} current")), "{line}");
+}
+
+#[test]
+fn what_is_filtered_is_no_parent() {
+    let (layer, mut reader) = ring(0, LossMode::Discard);
+    let layer = layer.with_filter(filter_fn(|metadata| metadata.name() != "hidden"));
+    // Another layer has them all, or they would not be made.
+    let subscriber = tracing_subscriber::registry()
+        .with(layer)
+        .with(Identity::new());
+    with_default(subscriber, || {
+        info_span!("outer").in_scope(|| {
+            info_span!("hidden").in_scope(|| info_span!("inner").in_scope(|| {}));
+            info_span!("hidden").in_scope(|| info!("event"));
+        });
+    });
+    let entries: Vec<_> = reader.drain().collect();
+    let of_inner = parent_of(&entries, |entry| entry.metadata.name() == "inner");
+    assert_eq!(of_inner, Some("outer"));
+    let of_event = parent_of(&entries, |entry| entry.kind == Kind::Event);
+    assert_eq!(of_event, Some("outer"));
+}
+
+fn gettid() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+#[test]
+fn a_span_in_two_threads() {
+    let (layer, mut reader) = ring(0, LossMode::Discard);
+    let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
+    let (first, second) = tracing::dispatcher::with_default(&dispatch, || {
+        let span = info_span!("moves");
+        let thread = thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                tracing::dispatcher::with_default(&dispatch, || span.in_scope(|| info!("event")));
+                gettid()
+            });
+            other.join().unwrap()
+        });
+        (gettid(), thread)
+    });
+    let threads: Vec<_> = reader
+        .drain()
+        .map(|entry| (entry.kind, entry.thread))
+        .collect();
+    let expected = [
+        (Kind::New, first),
+        (Kind::Enter, second),
+        (Kind::Event, second),
+        (Kind::Exit, second),
+        (Kind::Close, first),
+    ];
+    assert_eq!(threads, expected);
+}
+
+#[test]
+fn a_child_is_another_thread() {
+    let (layer, mut reader) = ring(0, LossMode::Discard);
+    with_default(tracing_subscriber::registry().with(layer), || {
+        let trace = || info!("event");
+        trace();
+        let parent = gettid();
+        // SAFETY: the child ends without running anything that was registered for that.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: takes nothing. It ends the child, if that hangs.
+            unsafe { libc::alarm(60) };
+        }
+        trace();
+        let drained: Vec<_> = reader.drain().map(|entry| entry.thread).collect();
+        if child == 0 {
+            let right = gettid() != parent && drained == [parent, gettid()];
+            // SAFETY: ends this process.
+            unsafe { libc::_exit((!right).into()) };
+        }
+        assert_eq!(drained, [parent; 2]);
+        let mut status = 0;
+        // SAFETY: the status is written.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0, "the child's threads were others");
+    });
 }
 
 #[test]
@@ -78,9 +241,14 @@ fn an_entry_is_a_line() {
 #[test]
 fn threads_at_once() {
     const EACH: usize = 5000;
-    let work = || (0..EACH).for_each(|number| info!(number, thread = ?thread::current().id()));
+    let work = || (0..EACH).for_each(|number| info!(number, thread = gettid()));
     let mut reader = trace(4 << 20, LossMode::Discard, work, 4);
-    let mut fields: Vec<_> = reader.drain().map(|entry| entry.fields).collect();
+    let mut fields = Vec::new();
+    for entry in reader.drain() {
+        let thread = format!(" thread={}", entry.thread);
+        assert!(entry.fields.ends_with(&thread), "{entry}");
+        fields.push(entry.fields);
+    }
     assert_eq!((fields.len(), reader.lost()), (4 * EACH, 0));
     fields.sort_unstable();
     fields.dedup();
