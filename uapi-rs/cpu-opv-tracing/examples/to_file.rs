@@ -12,7 +12,7 @@ use std::{env, thread};
 use cpu_opv_tracing::{LossMode, Reader, ring};
 use tracing_subscriber::layer::SubscriberExt;
 
-const THREADS: u32 = 4;
+const THREADS: usize = 4;
 const REQUESTS: u32 = 20_000;
 
 fn main() -> io::Result<()> {
@@ -30,8 +30,8 @@ fn main() -> io::Result<()> {
     let (lines, lost) = thread::scope(|scope| {
         let writer = scope.spawn(|| write_down(reader, &path, &done));
         thread::scope(|scope| {
-            for thread in 0..THREADS {
-                scope.spawn(move || serve(thread));
+            for _ in 0..THREADS {
+                scope.spawn(serve);
             }
         });
         println!("traced in {:?}", start.elapsed());
@@ -43,9 +43,9 @@ fn main() -> io::Result<()> {
 }
 
 /// What there is to be traced.
-fn serve(thread: u32) {
+fn serve() {
     for number in 0..REQUESTS {
-        let request = tracing::info_span!("request", thread, number);
+        let request = tracing::info_span!("request", number);
         request.in_scope(|| tracing::info!(bytes = number * 7 % 1000, "answered"));
     }
 }
