@@ -130,6 +130,8 @@ impl<'a> Drain<'a> {
             }
             let Some(len) = header.len else {
                 position = header.after;
+                // There may be no record yet. Who waits for one is not to find this.
+                records.consumer.0.consumed.store(position, Release);
                 continue;
             };
             return Some(Found {

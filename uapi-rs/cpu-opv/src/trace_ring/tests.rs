@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::drain::Header;
 use super::push::Push;
-use super::{LossMode, MOST, Records, TraceRing};
+use super::{LossMode, MOST, Records, TraceRing, size};
 use crate::backend::Backend;
 use crate::cpu::Cpu;
 use crate::per_cpu::whole;
@@ -65,7 +65,7 @@ fn a_header_that_was_overwritten_is_not_used() {
     assert_eq!(drain.take_out(cpu, &found).unwrap().data, b"some");
 }
 
-/// A record, with another one put there while it asks for the time.
+/// A record, with something done while it asks for the time.
 struct Interrupted<'a> {
     push: Push<'a>,
     by: &'a dyn Fn(),
@@ -83,22 +83,25 @@ impl Operation<Records> for Interrupted<'_> {
     }
 }
 
+/// One attempt to push a record, with something done while it asks for the time.
+fn push_while(ring: &TraceRing, cpu: Cpu, data: &[u8], by: &dyn Fn()) -> Attempt<Option<usize>> {
+    let (control, records) = ring.per_cpu.slot_of(cpu);
+    let mut room = [0; MOST];
+    let push = Push::new(ring.mode, &mut room, data);
+    let mut interrupted = Interrupted { push, by };
+    // Of the ways, those that keep nobody off between two primitives, with any thread on any CPU.
+    let records = whole(records);
+    match Backend::get() {
+        Backend::CpuOpv => interrupted.attempt(&Opv(cpu), records),
+        _ => interrupted.attempt(&Atomic { control, cpu }, records),
+    }
+}
+
 #[test]
 fn a_time_that_others_are_past_is_not_used() {
     let cpu = Cpu::current();
     let ring = TraceRing::new(0, LossMode::Discard);
-    let (control, records) = ring.per_cpu.slot_of(cpu);
-    let mut room = [0; MOST];
-    let mut interrupted = Interrupted {
-        push: Push::new(LossMode::Discard, &mut room, b"earlier"),
-        by: &|| push(&ring, cpu, b"later"),
-    };
-    // Of the ways, those that keep nobody off between two primitives, with any thread on any CPU.
-    let records = whole(records);
-    let attempt = match Backend::get() {
-        Backend::CpuOpv => interrupted.attempt(&Opv(cpu), records),
-        _ => interrupted.attempt(&Atomic { control, cpu }, records),
-    };
+    let attempt = push_while(&ring, cpu, b"earlier", &|| push(&ring, cpu, b"later"));
     assert!(matches!(attempt, Err(Stop::Again)), "{attempt:?}");
     let drained: Vec<_> = ring.drain_on(cpu).map(|record| record.data).collect();
     assert_eq!(drained, [b"later"]);
@@ -125,6 +128,29 @@ fn a_consumer_may_be_late_by_half_of_all_positions() {
         push(&ring, cpu, b"at last");
         let drained: Vec<_> = ring.drain_on(cpu).map(|record| record.data).collect();
         assert_eq!(drained, [b"at last"], "late by {late}");
+    }
+}
+
+/// Where a producer was stopped, or gave up, after it had skipped what was left before the end.
+#[test]
+fn what_is_skipped_is_not_waited_for_and_found() {
+    let cpu = Cpu::current();
+    for mode in [LossMode::Discard, LossMode::Overwrite] {
+        let ring = TraceRing::new(0, mode);
+        let is_any = || ring.wait(0, Some(Duration::ZERO));
+        let records = ring.per_cpu.get_on(cpu);
+        while records.head.get() + size(1000) < records.words.len() {
+            push(&ring, cpu, &[1; 1000]);
+            assert_eq!(ring.drain_on(cpu).count(), 1);
+        }
+        let attempt = push_while(&ring, cpu, &[2; 1000], &|| {
+            assert_eq!(records.head.get(), records.words.len());
+            assert_eq!(ring.drain_on(cpu).count(), 0);
+            assert!(!is_any(), "there is none");
+        });
+        assert!(matches!(attempt, Ok(Some(_))), "{attempt:?}");
+        assert!(is_any());
+        assert_eq!(ring.drain_on(cpu).next().unwrap().data, [2; 1000]);
     }
 }
 
