@@ -107,7 +107,8 @@ pub enum LossMode {
 ///
 /// What a producer did before it pushed a record happens before what is done by who consumes it. The records of a CPU are
 /// in the order of their times. In that of a [`Drain`] are those of all CPUs that were there when it began; one whose
-/// producer lost its CPU at the wrong moment may be put there a little later, and then comes with the next.
+/// producer lost its CPU at the wrong moment may be put there a little later, and then comes with the next. But of two
+/// that were pushed one after the other, the first never comes later than the second, as far as the clock tells them apart.
 ///
 /// # Progress
 ///

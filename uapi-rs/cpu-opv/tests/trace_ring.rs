@@ -4,7 +4,10 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -134,6 +137,41 @@ fn all_are_there_in_order() {
     while seen.drain(&ring, usize::MAX) != 0 {}
     seen.check(|_| (0..operations() / threads()).collect());
     assert_eq!((seen.missed, lost(&ring)), (0, full.into_inner()));
+}
+
+/// What a thread puts onto one CPU's ring and then onto another's is never seen in another order, whatever is in which
+/// drain.
+#[test]
+fn a_cause_comes_before_its_effect() {
+    let _alone = alone();
+    let ring = TraceRing::new(64 << 10, Discard);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _failure = NoteFailure;
+        scope.spawn(|| {
+            let _failure = NoteFailure;
+            let cpus = allowed();
+            for number in 0..operations() / 2 {
+                let cpu = cpus[number % cpus.len()];
+                while ring.push_on(cpu, &number.to_le_bytes()).is_err() {
+                    common::yield_now();
+                }
+            }
+            done.store(true, Release);
+        });
+        let mut next = 0;
+        loop {
+            let is_done = done.load(Acquire);
+            for record in ring.drain() {
+                let number = usize::from_le_bytes(record.data[..].try_into().unwrap());
+                assert_eq!(number, next, "its cause comes later");
+                next += 1;
+            }
+            if is_done {
+                break assert_eq!(next, operations() / 2);
+            }
+        }
+    });
 }
 
 /// A slow consumer, whose ring discards: what was pushed is there, and all else is counted.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::{HEADER, LossMode, Records, TIME, TraceRing, WORD};
 use crate::cpu::Cpu;
+use crate::sys;
 
 /// A record that was taken out of a [`TraceRing`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,9 @@ pub struct Drain<'a> {
     next: BinaryHeap<Reverse<(u64, Cpu)>>,
     /// Where those end that were there when it began, by CPU.
     ends: Vec<usize>,
+    /// Before and after those ends were looked at, one after the other. A record of a time in between is left there: of
+    /// another one that was put on another CPU before, the end may have been looked at too early.
+    looked: (u64, u64),
 }
 
 /// What the words before a record's data say.
@@ -80,24 +84,39 @@ impl Header {
 
 impl<'a> Drain<'a> {
     pub(super) fn new(ring: &'a TraceRing, cpus: impl IntoIterator<Item = Cpu>) -> Self {
+        // Acquire: pairs with the commits.
+        Self::new_by(ring, cpus, |records| records.head.load(Acquire))
+    }
+
+    /// The same, with heads read by `head`.
+    pub(super) fn new_by(
+        ring: &'a TraceRing,
+        cpus: impl IntoIterator<Item = Cpu>,
+        head: impl Fn(&Records) -> usize,
+    ) -> Self {
         ring.consumer.0.lock();
-        let ends = ring.per_cpu.iter().map(|(_, records)| {
-            // Acquire: pairs with the commits.
-            records.head.load(Acquire)
-        });
         let mut drain = Self {
             ring,
             next: BinaryHeap::new(),
-            ends: ends.collect(),
+            ends: Vec::new(),
+            looked: (sys::monotonic_time(), 0),
         };
+        let heads = ring.per_cpu.iter().map(|(_, records)| head(records));
+        drain.ends.extend(heads);
+        drain.looked.1 = sys::monotonic_time();
         cpus.into_iter().for_each(|cpu| drain.look_at(cpu));
         drain
     }
 
     /// Puts the next record of this CPU in its place among the others.
     fn look_at(&mut self, cpu: Cpu) {
-        if let Some(found) = self.locate(cpu) {
-            self.next.push(Reverse((found.time, cpu)));
+        let (before, after) = self.looked;
+        match self.locate(cpu) {
+            // One that is later still is of another clock: that of the parent, in a child in a time namespace.
+            Some(found) if found.time <= before || found.time > after => {
+                self.next.push(Reverse((found.time, cpu)));
+            }
+            _ => {}
         }
     }
 

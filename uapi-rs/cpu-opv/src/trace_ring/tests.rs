@@ -3,10 +3,10 @@
 //! What others do at the worst moment, by hand: under load it is too rare to tell a missing check.
 
 use core::cell::Cell;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
-use super::drain::Header;
+use super::drain::{Drain, Header};
 use super::push::Push;
 use super::{LossMode, MOST, Records, TraceRing, size};
 use crate::backend::Backend;
@@ -152,6 +152,29 @@ fn what_is_skipped_is_not_waited_for_and_found() {
         assert!(is_any());
         assert_eq!(ring.drain_on(cpu).next().unwrap().data, [2; 1000]);
     }
+}
+
+/// If one CPU is looked at, something happens there, and then on another CPU that is looked at next.
+#[test]
+fn a_cause_is_not_left_for_later_than_its_effect() {
+    let Ok([first, .., last]) = <[Cpu; 2]>::try_from(Cpu::allowed().take(2).collect::<Vec<_>>())
+    else {
+        return;
+    };
+    let ring = TraceRing::new(0, LossMode::Discard);
+    push(&ring, first, b"before");
+    let looked = Cell::new(0);
+    let drain = Drain::new_by(&ring, Cpu::all(), |records| {
+        if looked.replace(looked.get() + 1) == last.number() {
+            push(&ring, first, b"cause");
+            push(&ring, last, b"effect");
+        }
+        records.head.load(Acquire)
+    });
+    let mut drained: Vec<_> = drain.map(|record| record.data).collect();
+    assert_eq!(drained[0], b"before");
+    drained.extend(ring.drain().map(|record| record.data));
+    assert_eq!(drained, [&b"before"[..], b"cause", b"effect"]);
 }
 
 /// As in a child of `fork(2)` whose parent was at it.
