@@ -11,7 +11,7 @@ use core::sync::atomic::{
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::{HEADER, LossMode, Records, TIME, TraceRing, WORD};
+use super::{HEADER, LossMode, Records, TIME, TraceRing, WORD, size};
 use crate::cpu::Cpu;
 use crate::sys;
 
@@ -133,7 +133,7 @@ impl<'a> Drain<'a> {
     ) -> Option<Found> {
         let records = self.ring.per_cpu.get_on(cpu);
         let end = self.ends[cpu.number()];
-        let mut position = records.consumer.0.consumed.load(Relaxed);
+        let mut position = self.first(records, end);
         loop {
             if self.is_gone(records, position) {
                 position = records.oldest.load(Acquire);
@@ -163,11 +163,29 @@ impl<'a> Drain<'a> {
         }
     }
 
+    /// Where to go on, or the oldest record if the consumer is late.
+    fn first(&self, records: &Records, end: usize) -> usize {
+        let consumer = &records.consumer.0;
+        let consumed = consumer.consumed.load(Relaxed);
+        // With 32 bits positions come again: if it is late by all of them, any words may be there. But each record, and the
+        // end, begins with its number; and from the one to the other there are no more than fit. In a child of `fork(2)`
+        // it may be the one that its parent was just taking out.
+        let next = consumer.number.load(Relaxed);
+        let [here, last] = [consumed, end].map(|position| records.word(position).load(Relaxed));
+        let unread = end.wrapping_sub(consumed);
+        let is_next = unread <= records.words.len()
+            && next.wrapping_sub(here) <= 1
+            && last.wrapping_sub(next) <= unread / size(0);
+        match self.ring.mode {
+            LossMode::Overwrite if !is_next => records.oldest.load(Acquire),
+            _ => consumed,
+        }
+    }
+
     /// Whether what was read there may have been overwritten: see the module's text, L.
     fn is_gone(&self, records: &Records, position: usize) -> bool {
         fence(Acquire);
-        // What is there begins between `oldest` and a `head` that was seen before, which are no further apart than that:
-        // so it does not matter by how much a consumer is late.
+        // What is there begins between `oldest` and a `head` that was seen before, which are no further apart than that.
         let is_there =
             || position.wrapping_sub(records.oldest.load(Relaxed)) <= records.words.len();
         self.ring.mode == LossMode::Overwrite && !is_there()

@@ -131,6 +131,31 @@ fn a_consumer_may_be_late_by_half_of_all_positions() {
     }
 }
 
+/// As on 32-bit systems, after any multiple of 16 GiB: then that is where a record is, or will be.
+#[test]
+fn a_consumer_may_be_late_by_more_than_all_positions() {
+    let cpu = Cpu::current();
+    // The number is far, and what is there looks like it; or the number fits, and not what is there.
+    let far = 0_usize.wrapping_sub(1 << 23);
+    for (at, next) in [(4, far), (1000, far), (2000, far), (2040, far), (4, 1)] {
+        let ring = TraceRing::new(0, LossMode::Overwrite);
+        let records = ring.per_cpu.get_on(cpu);
+        let data = [far; 100].map(usize::to_ne_bytes).concat();
+        while records.oldest.get() == 0 {
+            push(&ring, cpu, &data);
+        }
+        let consumer = &records.consumer.0;
+        let consumed = records.oldest.get() + at;
+        consumer.consumed.store(consumed, Relaxed);
+        consumer.number.store(next, Relaxed);
+        let drained: Vec<_> = ring.drain_on(cpu).map(|record| record.data).collect();
+        assert!(!drained.is_empty() && drained.iter().all(|it| *it == data));
+        let last = records.word(records.head.get()).get();
+        let seen = ring.lost_on(cpu).wrapping_add(drained.len());
+        assert_eq!(seen, last.wrapping_sub(next));
+    }
+}
+
 /// Where a producer was stopped, or gave up, after it had skipped what was left before the end.
 #[test]
 fn what_is_skipped_is_not_waited_for_and_found() {
