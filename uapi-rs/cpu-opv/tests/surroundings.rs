@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::env;
 use std::ffi::{CStr, CString, c_int, c_ulong};
 use std::fs;
+use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use common::{Random, allowed, stay_on};
 use cpu_opv::{
-    Backend, CopyStack, Counter, CounterSet, Cpu, Error, List, Node, PerCpu, PerCpuLock, PushError,
-    Ring, Stack, Word, slow_path_calls, support,
+    Backend, CopyStack, Counter, CounterSet, Cpu, Drain, Error, List, LossMode, Node, PerCpu,
+    PerCpuLock, PushError, Ring, Stack, TraceRing, Word, slow_path_calls, support,
 };
 
 /// Longer than any of them takes where CPUs are emulated.
@@ -372,6 +373,7 @@ alone! {
 
     fork_while_others_work { forks() }
     fork_while_others_work_with_locks ["CPU_OPV_BACKEND" = "Lock"] { forks() }
+    fork_in_a_drain { forks_in_a_drain() }
 
     programs_are_started_while_others_work {
         // The standard library does that by posix_spawn(3), and that by vfork(2).
@@ -580,6 +582,57 @@ fn masks_change() {
     assert_eq!(counter.sum(), added.into_inner() as u64);
 }
 
+/// How this child ends, which it is made to if it hangs.
+fn status_of(child: libc::pid_t) -> c_int {
+    let start = Instant::now();
+    let mut status = 0;
+    // SAFETY: the status is written.
+    while unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == 0 {
+        if start.elapsed() > PATIENCE / 4 {
+            // SAFETY: it is this process' child.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    status
+}
+
+/// A drain that was begun before the fork goes on in the parent. In the child it is at its end, as others may drain there.
+fn forks_in_a_drain() {
+    let ring = TraceRing::new(0, LossMode::Discard);
+    let cpu = allowed()[0];
+    let push = |numbers: Range<u8>| numbers.for_each(|n| ring.push_on(cpu, &[n; 900]).unwrap());
+    let first_bytes = |drain: &mut Drain<'_>| drain.map(|it| it.data[0]).collect::<Vec<_>>();
+    push(0..3);
+    let mut drain = ring.drain_on(cpu);
+    assert_eq!(drain.next().unwrap().data[0], 0);
+    // SAFETY: the child has what threads left behind, takes no locks of theirs, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut right = first_bytes(&mut ring.drain_on(cpu)) == [1, 2];
+        // As often as the ring takes: so something else is where the drain would go on.
+        for _ in 0..10 {
+            push(10..14);
+            right &= drain.next().is_none();
+            right &= first_bytes(&mut ring.drain_on(cpu)) == [10, 11, 12, 13];
+        }
+        push(20..22);
+        let mut other = ring.drain_on(cpu);
+        drop(drain);
+        thread::scope(|scope| {
+            let third = scope.spawn(|| first_bytes(&mut ring.drain_on(cpu)));
+            thread::sleep(Duration::from_millis(100));
+            right &= !third.is_finished() && first_bytes(&mut other) == [20, 21];
+            drop(other);
+            right &= third.join().is_ok_and(|numbers| numbers.is_empty());
+        });
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(c_int::from(!right)) };
+    }
+    assert_eq!(status_of(child), 0);
+    assert_eq!(first_bytes(&mut drain), [1, 2]);
+}
+
 /// Children of a process of many threads use what that made.
 fn forks() {
     let counter = Counter::new();
@@ -624,16 +677,7 @@ fn forks() {
                 // SAFETY: ends this process.
                 unsafe { libc::_exit(c_int::from(!right)) };
             }
-            let start = Instant::now();
-            let mut status = 0;
-            // SAFETY: the status is written.
-            while unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == 0 {
-                if start.elapsed() > PATIENCE / 4 {
-                    // SAFETY: it is this process' child.
-                    unsafe { libc::kill(child, libc::SIGKILL) };
-                }
-                thread::sleep(Duration::from_millis(1));
-            }
+            let status = status_of(child);
             done.store(status != 0, Relaxed);
             assert_eq!(status, 0, "a child hung, or lost a count");
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::{HEADER, LossMode, Records, TIME, TraceRing, WORD, size};
 use crate::cpu::Cpu;
-use crate::sys;
+use crate::{generation, sys};
 
 /// A record that was taken out of a [`TraceRing`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,8 +34,12 @@ pub struct Record {
 /// Each is taken out when it is returned: [`take`](Iterator::take) leaves the others there. While it lives, who else
 /// drains the same ring waits, and would wait for ever in the same thread, or after it was leaked. It may end before all that were there when
 /// it began, if they are overwritten faster.
+///
+/// In a child of `fork(2)` one that its parent had is at its end: the ring is there to be drained anew.
 pub struct Drain<'a> {
     ring: &'a TraceRing,
+    /// That of the process which has the lock.
+    generation: u32,
     /// The time of the next record of each CPU that has any left.
     next: BinaryHeap<Reverse<(u64, Cpu)>>,
     /// Where those end that were there when it began, by CPU.
@@ -97,6 +101,7 @@ impl<'a> Drain<'a> {
         ring.consumer.0.lock();
         let mut drain = Self {
             ring,
+            generation: generation::current(),
             next: BinaryHeap::new(),
             ends: Vec::new(),
             looked: (sys::monotonic_time(), 0),
@@ -106,6 +111,11 @@ impl<'a> Drain<'a> {
         drain.looked.1 = sys::monotonic_time();
         cpus.into_iter().for_each(|cpu| drain.look_at(cpu));
         drain
+    }
+
+    /// If not, others may have the lock by now.
+    fn is_of_this_process(&self) -> bool {
+        self.generation == generation::current()
     }
 
     /// Puts the next record of this CPU in its place among the others.
@@ -230,6 +240,9 @@ impl Iterator for Drain<'_> {
 
     fn next(&mut self) -> Option<Record> {
         loop {
+            if !self.is_of_this_process() {
+                return None;
+            }
             let Reverse((time, cpu)) = self.next.pop()?;
             // If the one that was found before is overwritten, a later one is, which may not be the next of all.
             let record = self
@@ -246,7 +259,9 @@ impl Iterator for Drain<'_> {
 
 impl Drop for Drain<'_> {
     fn drop(&mut self) {
-        self.ring.consumer.0.unlock();
+        if self.is_of_this_process() {
+            self.ring.consumer.0.unlock();
+        }
     }
 }
 
