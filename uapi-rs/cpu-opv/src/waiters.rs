@@ -13,6 +13,9 @@
 //! Either P2 sees W1, or W3 sees P1: wherever a producer is when W2 interrupts its CPU, it is before P2 or after P1. The
 //! producer needs no barrier for that, as the compiler keeps P1 and P2 in order. Where there is no such membarrier, both
 //! have a full barrier. `tests/waiters.rs` has a model.
+//!
+//! Several may wait. If one has come as far as W3 and P2 then wakes it, `awaited` is 0, and it does not sleep; unless
+//! another one is at W1 meanwhile, for as much. That one finds enough at W3, then, and wakes the first itself.
 
 use core::ffi::c_int;
 use core::sync::atomic::{
@@ -87,6 +90,8 @@ impl Waiters {
             let awaited = self.announce(amount);
             let reliable = self.barrier();
             if is_enough() {
+                // Of those that were woken, one may be about to sleep still, and take this for what it has seen.
+                self.wake();
                 return true;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -114,5 +119,37 @@ impl Waiters {
     fn barrier(&self) -> bool {
         fence(SeqCst);
         self.fences || sys::membarrier(PRIVATE_EXPEDITED, 0, 0).is_ok()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+
+    /// Another one begins to wait when this one was woken and has not come to sleep, for as much.
+    #[test]
+    fn who_is_about_to_sleep_is_woken_if_another_one_waits() {
+        let waiters = Waiters::new();
+        let (first, second) = (Cell::new(0), Cell::new(0));
+        let nth = |calls: &Cell<u32>| calls.replace(calls.get() + 1);
+        let start = Instant::now();
+        let is_enough = waiters.wait(1, Some(Duration::from_secs(5)), || {
+            // The second look is the last one before it sleeps; then there is enough, and who waits is woken.
+            if nth(&first) == 1 {
+                let is_enough = waiters.wait(1, None, || {
+                    let looks = nth(&second);
+                    if looks == 0 {
+                        waiters.notify(1);
+                    }
+                    looks != 0
+                });
+                assert!(is_enough);
+            }
+            first.get() > 2
+        });
+        assert!(is_enough);
+        assert!(start.elapsed() < Duration::from_secs(4), "nobody woke it");
     }
 }
