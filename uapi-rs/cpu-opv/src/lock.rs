@@ -60,8 +60,9 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 ///
 /// # Progress
 ///
-/// Who waits spins a little, then yields, then sleeps for up to a millisecond at a time. It must not be locked by a
-/// signal handler that may interrupt a thread that holds it; to [try](Self::try_lock) is fine. It is not poisoned: what
+/// Who waits spins a little, then yields, then sleeps for up to a millisecond at a time: for ever, if it holds that
+/// lock itself, or if the guard was leaked. It must not be locked by a signal handler that may interrupt a thread that
+/// holds it; to [try](Self::try_lock) is fine. It is not poisoned: what
 /// a thread that panicked under the lock had changed stays so.
 pub struct PerCpuLock<T>(PerCpu<Locked<T>>);
 

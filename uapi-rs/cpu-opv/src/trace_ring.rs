@@ -165,12 +165,12 @@ impl TraceRing {
     ///
     /// # Panics
     ///
-    /// If the system has no memory left.
+    /// If the system has no memory left, or `capacity` is more than 2 GiB, or on 32-bit systems 1 GiB.
     pub fn new(capacity: usize, mode: LossMode) -> Self {
         Self::try_new(capacity, mode).expect("memory for each CPU")
     }
 
-    /// The same; [`Error::Os`] if the system has no memory left, [`Error::Layout`] if `capacity` is more than 2 GiB.
+    /// The same; [`Error::Os`] if the system has no memory left, [`Error::Layout`] if `capacity` is too much.
     pub fn try_new(capacity: usize, mode: LossMode) -> Result<Self, Error> {
         // Twice what two of the longest records take: so what has no room for one, as it is skipped to the start, is half full.
         const LEAST: usize = 16 << 10;
