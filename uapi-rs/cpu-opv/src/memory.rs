@@ -34,6 +34,9 @@ impl Memory<'static> {
     }
 
     /// Of this process and of the children that it forks from now on.
+    ///
+    /// What the thread that forks has of it, as a guard of a lock or a [`Reservation`](crate::Reservation), the child has
+    /// too: one of the two has to [forget](core::mem::forget) it. What a process had that was killed stays taken.
     pub fn shared() -> Self {
         Self(Kind::Shared)
     }
