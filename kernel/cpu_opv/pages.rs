@@ -23,9 +23,9 @@
 //!
 //! # fork()
 //!
-//! A child is not to see what was stored later without what was stored before. So no page must be
-//! pinned to be written to when fork() comes to it, nor must fork() come between the check and the
-//! last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages are locked, or
+//! A child is not to see what was stored later without what was stored before. So no page that
+//! fork() copies must be pinned to be written to when it comes to it, nor must it come between the
+//! check and the last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages are locked, or
 //! all by mmap_lock, without waiting. If neither is to be had, as mappings are just being changed,
 //! the next round has mmap_lock.
 

@@ -276,6 +276,29 @@ int user_page_fault_in(unsigned long addr, bool write)
 	return ret;
 }
 
+/*
+ * What keeps a folio until it is marked dirty.
+ *
+ * One of a file stays pinned. Reclaim takes the filesystem's buffers from one
+ * that is clean and not pinned, and without them the filesystem would lose what
+ * was stored. An anonymous one has none, and fork() is not to find it pinned.
+ */
+static void keep(struct folio *folio, struct page *page)
+{
+	if (folio_test_anon(folio)) {
+		folio_get(folio);
+		unpin_user_page(page);
+	}
+}
+
+static void let_go(struct folio *folio)
+{
+	if (folio_test_anon(folio))
+		folio_put(folio);
+	else
+		unpin_user_folio(folio, 1);
+}
+
 struct late_dirty {
 	struct work_struct work;
 	struct folio *folio;
@@ -288,7 +311,7 @@ static void late_dirty(struct work_struct *work)
 	folio_lock(late->folio);
 	folio_mark_dirty(late->folio);
 	folio_unlock(late->folio);
-	folio_put(late->folio);
+	let_go(late->folio);
 	kfree(late);
 }
 
@@ -309,7 +332,7 @@ static noinline void mark_dirty_later(struct folio *folio)
  * @write: as it was pinned
  * @dirty: whether it was written to; only if @write
  *
- * Waits for nothing.
+ * Waits for nothing. So it leaves a folio that somebody has locked as it is.
  *
  * Context: process context, with interrupts and preemption enabled.
  * Return: NULL; or, if somebody has it locked, the folio that is to be given to
@@ -318,21 +341,19 @@ static noinline void mark_dirty_later(struct folio *folio)
 struct folio *user_page_unpin(struct page *page, bool write, bool dirty)
 {
 	struct folio *folio = page_folio(page);
-	struct folio *left = NULL;
 
 	/* See unpin_user_pages_dirty_lock() for why it is enough to look. */
 	if (dirty && unlikely(!folio_test_dirty(folio))) {
-		if (folio_trylock(folio)) {
-			folio_mark_dirty(folio);
-			folio_unlock(folio);
-		} else {
-			folio_get(folio);
-			left = folio;
+		if (!folio_trylock(folio)) {
+			keep(folio, page);
+			return folio;
 		}
+		folio_mark_dirty(folio);
+		folio_unlock(folio);
 	}
 	put(page, write);
 
-	return left;
+	return NULL;
 }
 
 /**
@@ -340,8 +361,8 @@ struct folio *user_page_unpin(struct page *page, bool write, bool dirty)
  * @folio: what it returned
  *
  * Truncation, for instance, may have it locked until a FUSE server is done.
- * That may need what others can only have once pages are unpinned and VMAs
- * unlocked: do that first.
+ * That may need what others can only have once VMAs are unlocked: do that
+ * first. A folio of a file is pinned until then.
  *
  * Context: process context; sleeps for as long as user space likes.
  */
@@ -353,7 +374,7 @@ void user_page_mark_dirty(struct folio *folio)
 	}
 	folio_mark_dirty(folio);
 	folio_unlock(folio);
-	folio_put(folio);
+	let_go(folio);
 }
 
 /* What an address maps, by the page table. */

@@ -323,9 +323,10 @@ impl<A: Access> Drop for UserPage<'_, A> {
     }
 }
 
-/// A page that was unpinned, but could not be marked dirty, as somebody had it locked.
+/// A page that could not be marked dirty when it was unpinned, as somebody had it locked.
 ///
-/// When this is dropped it is, which may take as long as user space likes.
+/// When this is dropped it is, which may take as long as user space likes. If it is of a file, it
+/// stays pinned until then.
 ///
 /// # Invariants
 ///
