@@ -25,9 +25,9 @@
 //!
 //! A child is not to see what was stored later without what was stored before. So no page that
 //! fork() copies must be pinned to be written to when it comes to it, nor must it come between the
-//! check and the last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages are locked, or
-//! all by mmap_lock, without waiting. If neither is to be had, as mappings are just being changed,
-//! the next round has mmap_lock.
+//! check and the last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages
+//! are locked, or all by mmap_lock, without waiting. If neither is to be had, as mappings are just
+//! being changed, the next round has mmap_lock.
 
 use super::{
     span::{
