@@ -11,7 +11,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/user_page.h>
 
-#define LONG_MS	10000
+#define TRIES	500
 
 KUNIT_DEFINE_ACTION_WRAPPER(put_file, fput, struct file *);
 
@@ -94,7 +94,7 @@ static void that_are_anonymous_do_not(struct kunit *test)
 static void are_not_waited_for_if_killed(struct kunit *test)
 {
 	struct folio *folio = unpin_locked(test, pin(test, open_file(test)));
-	int ms;
+	int tries;
 
 	allow_signal(SIGKILL);
 	send_sig(SIGKILL, current, 1);
@@ -105,8 +105,8 @@ static void are_not_waited_for_if_killed(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, folio_test_dirty(folio));
 	KUNIT_EXPECT_TRUE(test, folio_maybe_dma_pinned(folio));
 	folio_unlock(folio);
-	for (ms = 0; ms < LONG_MS && folio_maybe_dma_pinned(folio); ms++)
-		msleep(1);
+	for (tries = 0; tries < TRIES && folio_maybe_dma_pinned(folio); tries++)
+		msleep(20);
 	expect_done(test, folio);
 }
 
@@ -121,6 +121,7 @@ static struct kunit_suite user_page_test_suite = {
 	.name = "user_page_locked",
 	.test_cases = user_page_test_cases,
 };
+
 kunit_test_suite(user_page_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of pinned user pages");
