@@ -177,6 +177,9 @@ impl<'a> Drain<'a> {
     fn first(&self, records: &Records, end: usize) -> usize {
         let consumer = &records.consumer.0;
         let consumed = consumer.consumed.load(Relaxed);
+        if self.ring.mode == LossMode::Discard {
+            return consumed;
+        }
         // With 32 bits positions come again: if it is late by all of them, any words may be there. But each record, and the
         // end, begins with its number; and from the one to the other there are no more than fit. In a child of `fork(2)`
         // it may be the one that its parent was just taking out.
@@ -186,9 +189,10 @@ impl<'a> Drain<'a> {
         let is_next = unread <= records.words.len()
             && next.wrapping_sub(here) <= 1
             && last.wrapping_sub(next) <= unread / size(0);
-        match self.ring.mode {
-            LossMode::Overwrite if !is_next => records.oldest.load(Acquire),
-            _ => consumed,
+        if is_next {
+            consumed
+        } else {
+            records.oldest.load(Acquire)
         }
     }
 
