@@ -88,7 +88,8 @@ pub struct Entry {
     /// [closed](Kind::Close), another one may get its number.
     pub span: Option<u64>,
     /// The span that the event or the span is in: the one that was given as its `parent`, else the one that the thread was
-    /// in when it came about. `None` if there was none. Spans that a filter keeps from this layer are passed over.
+    /// in when it came about. `None` if there was none. Spans that a filter keeps from this layer are passed over; but
+    /// an event that was given such a one has `None`.
     ///
     /// Of a span it is told when it is [made](Kind::New), and again each time when it is [entered](Kind::Enter), since what
     /// went before may be overwritten; with other kinds it is `None`.

@@ -61,8 +61,8 @@
 //! # Costs
 //!
 //! Fields are formatted as text by the thread that traces, into memory of its own; then that is copied to the ring of
-//! its CPU. The first entry of a thread takes a system call more, to get its number. What is known when the program is compiled, such as names and levels, is not copied. An entry has up to 4000
-//! bytes; the text of longer ones is cut.
+//! its CPU. The first entry of a thread takes a system call more, to get its number. What is known when the program is
+//! compiled, such as names and levels, is not copied. An entry has up to 4000 bytes; the text of longer ones is cut.
 //!
 //! # Limits
 //!

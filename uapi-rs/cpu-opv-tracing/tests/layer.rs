@@ -158,13 +158,15 @@ fn what_is_filtered_is_no_parent() {
         info_span!("outer").in_scope(|| {
             info_span!("hidden").in_scope(|| info_span!("inner").in_scope(|| {}));
             info_span!("hidden").in_scope(|| info!("event"));
+            info!(parent: &info_span!("hidden"), "explicit");
         });
     });
     let entries: Vec<_> = reader.drain().collect();
     let of_inner = parent_of(&entries, |entry| entry.metadata.name() == "inner");
     assert_eq!(of_inner, Some("outer"));
-    let of_event = parent_of(&entries, |entry| entry.kind == Kind::Event);
-    assert_eq!(of_event, Some("outer"));
+    let of_event = |message| parent_of(&entries, |entry| entry.fields == message);
+    assert_eq!(of_event("event"), Some("outer"));
+    assert_eq!(of_event("explicit"), None);
 }
 
 fn gettid() -> u32 {
