@@ -2,7 +2,8 @@
 /*
  * What a thread wrote on the target CPU is seen by cpu_opv(2), and what
  * cpu_opv(2) wrote is seen by the thread, although the thread keeps giving the
- * address another page: also right after the call has looked which one it is.
+ * address another page: also right after the call has looked which one it is,
+ * where something else has the CPU of the caller for a while.
  *
  * As no vector runs between two instructions of a thread on the target CPU
  * that find "runs" unchanged, the thread can tell what it must find.
@@ -16,6 +17,8 @@
 #define RUN_USEC	200000
 #define MIN_PAGES	20	/* on a slow machine */
 #define LOOKS		4	/* at each page */
+#define GAP_USEC	50	/* from break to break of the caller */
+#define BREAK_USEC	30	/* enough for the thread to renew the page */
 
 /* In the page that changes. */
 struct page {
@@ -30,6 +33,7 @@ FIXTURE(stale)
 	atomic_ulong seen;	/* value of turn that it found */
 	int cpu;		/* the target */
 	pthread_t thread;
+	pthread_t breaker;	/* for a caller on another CPU */
 	atomic_int pages;
 	atomic_bool stop;
 	int (*renew)(void *page);
@@ -139,6 +143,40 @@ static void *keep_renewing(void *arg)
 	return NULL;
 }
 
+/*
+ * On the CPU of a caller for another: has it for a while, and lets it go for a
+ * while. By its priority, if it may have that, it comes into the middle of
+ * calls, right after they had interrupts disabled.
+ */
+static void *give_breaks(void *arg)
+{
+	FIXTURE_DATA(stale) *self = arg;
+	struct sched_param param = { .sched_priority = 1 };
+	long long end;
+
+	if (pin_to(nth_cpu(0)))
+		self->error = "cannot pin the thread that gives breaks";
+	sched_setscheduler(0, SCHED_FIFO, &param);
+	while (!self->stop) {
+		sleep_usec(GAP_USEC);
+		end = now_usec() + BREAK_USEC;
+		while (now_usec() < end)
+			;
+	}
+	return NULL;
+}
+
+/* So that the caller stays where it is, as the target has its thread. */
+static int allow_two_cpus(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(nth_cpu(0), &set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set);
+}
+
 FIXTURE_SETUP(stale)
 {
 	if (!cpu_opv_available())
@@ -148,11 +186,16 @@ FIXTURE_SETUP(stale)
 		SKIP(return, ONE_CPU);
 	if (variant->own_cpu)
 		ASSERT_EQ(0, pin_to(self->cpu));
+	else
+		ASSERT_EQ(0, allow_two_cpus(self->cpu));
 	self->page = map_pages(1);
 	ASSERT_TRUE(self->page != MAP_FAILED);
 	self->renew = variant->renew;
 	self->adds = variant->adds;
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, keep_renewing, self));
+	if (!variant->own_cpu)
+		ASSERT_EQ(0, pthread_create(&self->breaker, NULL, give_breaks,
+					    self));
 }
 
 FIXTURE_TEARDOWN(stale)
@@ -179,6 +222,8 @@ TEST_F_TIMEOUT(stale, the_page_of_the_moment_is_used, RUN_TIMEOUT)
 	}
 	self->stop = true;
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
+	if (!variant->own_cpu)
+		ASSERT_EQ(0, pthread_join(self->breaker, NULL));
 	EXPECT_EQ(0, ret);
 	EXPECT_TRUE(!self->error)
 		TH_LOG("%s", self->error);
