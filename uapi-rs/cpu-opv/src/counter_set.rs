@@ -90,7 +90,8 @@ impl CounterSet {
     /// What was counted on `cpu`, all at one moment.
     ///
     /// It needs no permission and mostly no system call. Where additions come so fast that they do not let it see
-    /// the same state twice, it takes an operation; if this thread is not allowed on `cpu` then, it goes on trying.
+    /// the same state twice, it takes an operation. If that is one of `cpu_opv(2)`, and this thread is not allowed on
+    /// `cpu` then, it goes on trying for as long as they come so fast.
     pub fn snapshot_on(&self, cpu: Cpu) -> Vec<u64> {
         self.0.read_on(cpu, counts)
     }

@@ -151,7 +151,7 @@ impl Group {
             while !is_read(block, copy) {
                 times += 1;
                 if times >= READS {
-                    if words.on(cpu, whole, CopyAll(copy)).is_ok() {
+                    if words.on_any(cpu, whole, CopyAll(copy)).is_ok() {
                         break;
                     }
                     thread::yield_now();
@@ -362,6 +362,21 @@ mod tests {
                     .for_each(|word| word.store(0, Relaxed));
             }
         }
-        total(|cpu| group.read_on(cpu, both));
+        // To read needs no permission, then neither.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                stay_on(Cpu::current());
+                total(|cpu| group.read_on(cpu, both));
+            });
+        });
+    }
+
+    fn stay_on(cpu: Cpu) {
+        // SAFETY: a set of zeroes is empty, and of the size that the kernel is told.
+        unsafe {
+            let mut set: libc::cpu_set_t = core::mem::zeroed();
+            libc::CPU_SET(cpu.number(), &mut set);
+            assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::cpu::{self, Cpu};
 use crate::error::Error;
 use crate::memory::{Mapping, Memory};
 use crate::rseq;
-use crate::slots::{Slots, slow};
+use crate::slots::Slots;
 use crate::stopped::Control;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
@@ -194,7 +194,7 @@ impl<T> PerCpu<T> {
         self.on(cpu, word, Add::<false>(n))
     }
 
-    /// The same, with release semantics; the fallbacks do it on any CPU, as it needs no permission there.
+    /// The same, with release semantics, and see [`on_any`](Slots::on_any).
     #[inline]
     pub(crate) fn add_release_on(
         &self,
@@ -202,13 +202,7 @@ impl<T> PerCpu<T> {
         word: impl Fn(&T) -> &Word,
         n: usize,
     ) -> Result<(), Error> {
-        let mut add = Add::<true>(n);
-        let start = rseq::cpu_start(self.area_offset);
-        if start.1 == cpu.number() && self.try_fast(start, &word, &mut add).is_ok() {
-            return Ok(());
-        }
-        let (control, data) = self.slot_of(cpu);
-        slow(control, word(data), cpu, &mut add)
+        self.on_any(cpu, word, Add::<true>(n))
     }
 
     /// If the word of the current CPU's `T` that `word` points out is `expect`, makes it `new`; returns

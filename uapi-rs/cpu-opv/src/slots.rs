@@ -176,6 +176,30 @@ pub(crate) unsafe trait Slots {
         &self,
         cpu: Cpu,
         part: impl Fn(&Self::Data) -> &D,
+        operation: O,
+    ) -> Result<O::Output, Error> {
+        // The kernel looks by itself.
+        let is_allowed = || Backend::get() == Backend::CpuOpv || cpu.is_allowed();
+        self.on_if(is_allowed, cpu, part, operation)
+    }
+
+    /// The same, but the fallbacks do it to the data of any CPU: they need no permission there.
+    #[inline]
+    fn on_any<D: ?Sized, O: Operation<D>>(
+        &self,
+        cpu: Cpu,
+        part: impl Fn(&Self::Data) -> &D,
+        operation: O,
+    ) -> Result<O::Output, Error> {
+        self.on_if(|| true, cpu, part, operation)
+    }
+
+    #[inline]
+    fn on_if<D: ?Sized, O: Operation<D>>(
+        &self,
+        is_allowed: impl Fn() -> bool,
+        cpu: Cpu,
+        part: impl Fn(&Self::Data) -> &D,
         mut operation: O,
     ) -> Result<O::Output, Error> {
         let start = rseq::cpu_start(self.area_offset());
@@ -184,8 +208,7 @@ pub(crate) unsafe trait Slots {
                 return Ok(output);
             }
         }
-        // The kernel looks by itself.
-        if Backend::get() != Backend::CpuOpv && !cpu.is_allowed() {
+        if !is_allowed() {
             return Err(Error::CpuNotAllowed);
         }
         let (control, data) = self.slot_of(cpu);
