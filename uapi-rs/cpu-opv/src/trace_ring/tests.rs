@@ -156,6 +156,20 @@ fn a_consumer_may_be_late_by_more_than_all_positions() {
     }
 }
 
+/// As on 32-bit systems, while 16 GiB go by: then it looks as if nothing had been overwritten.
+#[test]
+fn a_consumer_may_be_stopped_for_all_positions() {
+    let cpu = Cpu::current();
+    let ring = TraceRing::new(0, LossMode::Overwrite);
+    push(&ring, cpu, b"first");
+    let drain = ring.drain_on(cpu);
+    let found = drain.locate_by(cpu, Header::read).unwrap();
+    overwrite(&ring, cpu);
+    let records = ring.per_cpu.get_on(cpu);
+    records.oldest.store(found.position, Relaxed);
+    assert_eq!(drain.take_out(cpu, &found), None);
+}
+
 /// Where a producer was stopped, or gave up, after it had skipped what was left before the end.
 #[test]
 fn what_is_skipped_is_not_waited_for_and_found() {
