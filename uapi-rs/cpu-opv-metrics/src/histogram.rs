@@ -13,7 +13,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// Counts values, such as durations in seconds, by the range that they are in, and adds them up.
 ///
-/// To observe a value takes no atomic instruction and no lock; and whoever reads the counts and the sum finds each value
+/// To observe a value takes no atomic instruction and no lock, [mostly](crate#costs); and whoever reads the counts and the sum finds each value
 /// in both of them or in none. A clone is the same histogram.
 ///
 /// On a 32-bit machine each count begins anew after 2 to the power of 32.
@@ -33,8 +33,8 @@ impl Histogram {
     ///
     /// # Panics
     ///
-    /// If a bound is not greater than the one before or is not a number, or if there are more than 240
-    /// ([`MAX_BOUNDS`](cpu_opv::Histogram::MAX_BOUNDS)).
+    /// If a bound is not greater than the one before or is not a number, or if there are more than
+    /// [`MAX_BOUNDS`](cpu_opv::Histogram::MAX_BOUNDS): 240, on 32-bit systems 239.
     pub fn new(bounds: impl IntoIterator<Item = f64>) -> Self {
         let bounds: Vec<f64> = bounds
             .into_iter()
@@ -47,6 +47,12 @@ impl Histogram {
     #[inline]
     pub fn observe(&self, value: f64) {
         self.0.0.observe(value);
+    }
+
+    /// Counts a value `count` times, in one step: see [`cpu_opv::Histogram::observe_many`].
+    #[inline]
+    pub fn observe_many(&self, value: f64, count: u64) {
+        self.0.0.observe_many(value, count);
     }
 
     /// The upper bounds of its ranges, but for the last, which has none.
@@ -66,6 +72,10 @@ impl HistogramFn for Observed {
     #[inline]
     fn record(&self, value: f64) {
         self.0.observe(value);
+    }
+
+    fn record_many(&self, value: f64, count: usize) {
+        self.0.observe_many(value, count as u64);
     }
 }
 

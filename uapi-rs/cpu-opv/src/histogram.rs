@@ -72,24 +72,40 @@ impl Histogram {
     /// What is not a number counts as above all bounds, and makes the sum not a number.
     #[inline]
     pub fn observe(&self, value: f64) {
+        self.add(value, value, 1);
+    }
+
+    /// Counts a value `count` times, and adds that many times the value to the sum, in one step.
+    ///
+    /// If `count` is 0, nothing changes.
+    #[inline]
+    pub fn observe_many(&self, value: f64, count: u64) {
+        if count != 0 {
+            self.add(value, value * count as f64, count as usize);
+        }
+    }
+
+    #[inline(always)]
+    fn add(&self, value: f64, product: f64, times: usize) {
         let bucket = SUM_WORDS
             + self
                 .bounds
                 .partition_point(|bound| *bound < value || value.is_nan());
         if SUM_WORDS == 1 {
             self.words.change([0, bucket], |[sum, count]| {
-                *sum = (f64::from_bits(*sum as u64) + value).to_bits() as usize;
-                *count = count.wrapping_add(1);
+                *sum = (f64::from_bits(*sum as u64) + product).to_bits() as usize;
+                *count = count.wrapping_add(times);
             });
         } else {
             self.words.change([0, 1, bucket], |[low, high, count]| {
-                let [new_low, new_high] = halves(whole([*low, *high]) + value);
-                (*low, *high, *count) = (new_low, new_high, count.wrapping_add(1));
+                let [new_low, new_high] = halves(whole([*low, *high]) + product);
+                (*low, *high, *count) = (new_low, new_high, count.wrapping_add(times));
             });
         }
     }
 
-    /// What was observed on all CPUs until now: of each, the counts and the sum are those of one moment.
+    /// What was observed on all CPUs until now: of each, the counts and the sum are those of one moment, as with
+    /// [`CounterSet::snapshot`](crate::CounterSet::snapshot).
     pub fn snapshot(&self) -> Buckets {
         let mut total = self.empty();
         for cpu in Cpu::all() {

@@ -264,6 +264,10 @@ fn the_bounds_are_in_their_range() {
     assert!(seen.sum().is_nan());
     histogram.observe(0.5);
     assert_eq!(histogram.snapshot().sum(), 0.5);
+    histogram.observe_many(-2.0, 5);
+    histogram.observe_many(f64::NAN, 0);
+    let seen = histogram.drain();
+    assert_eq!((seen.counts(), seen.sum()), (&[5, 0, 1, 0][..], -9.5));
 
     let most = (0..Histogram::MAX_BOUNDS).map(|bound| bound as f64);
     let histogram = Histogram::new(most.collect::<Vec<_>>());
