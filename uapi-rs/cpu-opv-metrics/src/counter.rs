@@ -11,7 +11,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// A number that only goes up, such as that of the requests since the start.
 ///
-/// To add to it takes no atomic instruction and no lock. A clone is the same counter.
+/// To add to it takes no atomic instruction and no lock, [mostly](crate#costs). A clone is the same counter.
 ///
 /// On a 32-bit machine it counts right if it is read at least once while it goes up by 2 to the power of 32, as by a
 /// scrape; more than that cannot be added at once.

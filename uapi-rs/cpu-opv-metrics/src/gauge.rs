@@ -11,7 +11,8 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// A number that goes up and down, such as that of the requests in progress, or is set, such as a temperature.
 ///
-/// To add a whole number of up to 31 bits, or to take one off, takes no atomic instruction and no lock. All else is
+/// To add a whole number of up to 31 bits, or to take one off, takes no atomic instruction and no lock,
+/// [mostly](crate#costs). All else is
 /// under a lock: to set it, as a value for each CPU cannot be set in one step; and to add a fraction. For what is set
 /// often by many threads it is no better than an atomic. A clone is the same gauge.
 ///

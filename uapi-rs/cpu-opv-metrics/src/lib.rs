@@ -5,7 +5,8 @@
 //!
 //! # With `metrics`
 //!
-//! There is a recorder for `metrics` 0.24, with the names of `metrics-exporter-prometheus`, and text for Prometheus:
+//! There is a recorder for `metrics` 0.24, whose types and methods are called as in `metrics-exporter-prometheus`, and
+//! text for Prometheus. The names of counters always end in `_total`.
 //!
 //! ```
 //! use cpu_opv_metrics::PrometheusBuilder;
@@ -68,15 +69,21 @@
 //! | [`Histogram`] | to observe | |
 //!
 //! A counter or a gauge takes a word for each CPU that the machine can have, from when it is first added to; a histogram
-//! takes some 16 more than it has bounds. Who reads one looks at each CPU's part of it. [`cpu_opv`] says more of what it
-//! costs, and that nothing is ordered.
+//! takes some 16 more than it has bounds. Who reads one looks at each CPU's part of it.
+//!
+//! "By each CPU's own" is by restartable sequences. Where [`cpu_opv`] has none, as in some sandboxes, it is by an atomic
+//! instruction, or for a histogram under a lock. That crate says more of what it costs, and that nothing is ordered.
 //!
 //! # Limits
 //!
-//! - Metrics are never forgotten: labels that come to have ever new values take ever more memory.
+//! - Metrics are never forgotten: labels that come to have ever new values take ever more memory. Labels with no value
+//!   are left out, as they are none to Prometheus.
 //! - Histograms have buckets of fixed bounds, and there are no summaries.
 //! - Where the system has no memory left, the first addition to a counter or a gauge panics, and the first observation.
-//! - A signal handler may add to a counter that the program has kept, and observe values. All else locks or allocates.
+//! - A signal handler may add to a counter that the program has kept, and observe values, if its thread has done so
+//!   before. All else may lock or allocate.
+//! - In a child of `fork(2)`, what the parent was just looking up, reading or setting in another thread may be locked for
+//!   ever. To add and to observe goes on.
 
 mod counter;
 mod gauge;

@@ -195,6 +195,8 @@ impl Inner {
             // Buckets have one of their own.
             labels.remove("le");
         }
+        // To Prometheus, one that is empty is not there.
+        labels.retain(|_, value| !value.is_empty());
         labels.into_iter().collect()
     }
 
@@ -276,6 +278,7 @@ impl Recorder for PrometheusRecorder {
 ///
 /// It is also a [`Collector`], for a [`Registry`](prometheus_client::registry::Registry) that has other metrics, too. In
 /// OpenMetrics the `_total` is no part of a counter's name: what is no counter must not be called the same without it.
+/// And its encoder writes descriptions as they are: there must be no line ends in them.
 #[derive(Clone)]
 pub struct PrometheusHandle(Arc<Inner>);
 

@@ -33,7 +33,7 @@ fn names_and_text_are_what_prometheus_takes() {
         describe_counter!("http.requests", "Of \"all\"\nkinds \\ paths.");
         describe_counter!("http.requests", "Said later.");
         describe_gauge!("nobody's", "Only described.");
-        counter!("http.requests", "path" => "C:\\a \"b\"\nc é", "2nd-label" => "").increment(3);
+        counter!("http.requests", "path" => "C:\\a \"b\"\nc é", "2nd-label" => "x").increment(3);
         counter!("bytes_total").increment(1);
         gauge!("0 temperature:°C").set(-0.25);
         gauge!("").set(f64::NAN);
@@ -55,7 +55,7 @@ fn names_and_text_are_what_prometheus_takes() {
          bytes_total 1\n\
          # HELP http_requests_total Of \"all\"\\nkinds \\\\ paths.\n\
          # TYPE http_requests_total counter\n\
-         http_requests_total{_nd_label=\"\",path=\"C:\\\\a \\\"b\\\"\\nc é\"} 3\n"
+         http_requests_total{_nd_label=\"x\",path=\"C:\\\\a \\\"b\\\"\\nc é\"} 3\n"
     );
 }
 
@@ -68,7 +68,8 @@ fn what_is_the_same_to_prometheus_is_one_metric() {
         counter!("a.b", "x" => "1", "y" => "2").increment(1);
         counter!("a.b", "y" => "2", "x" => "1").increment(2);
         counter!("a_b_total", "x" => "1", "x" => "1", "y" => "2", "host_name" => "x").increment(4);
-        counter!("a.b", "zone" => "b").increment(8);
+        counter!("a.b", "zone" => "b", "empty" => "").increment(8);
+        counter!("a.b", "zone" => "").increment(16);
         // Another name, as it is no counter.
         gauge!("a.b").set(16);
         // Another kind has that name.
@@ -83,21 +84,23 @@ fn what_is_the_same_to_prometheus_is_one_metric() {
          a_b{host_name=\"x\",zone=\"a\"} 144.0\n\
          a_b_total\n\
          # TYPE a_b_total counter\n\
+         a_b_total{host_name=\"x\"} 16\n\
          a_b_total{host_name=\"x\",x=\"1\",y=\"2\",zone=\"a\"} 7\n\
          a_b_total{host_name=\"x\",zone=\"b\"} 8\n"
     );
     let all = handle.snapshot();
     let names: Vec<_> = all.iter().map(|series| &*series.name).collect();
-    assert_eq!(names, ["a_b", "a_b_total", "a_b_total"]);
+    assert_eq!(names, ["a_b", "a_b_total", "a_b_total", "a_b_total"]);
     assert_eq!(all[0].value, Value::Gauge(144.0));
-    assert_eq!(all[1].value, Value::Counter(7));
-    assert_eq!(all[2].labels[1], ("zone".to_owned(), "b".to_owned()));
+    assert_eq!(all[2].value, Value::Counter(7));
+    assert_eq!(all[3].labels[1], ("zone".to_owned(), "b".to_owned()));
 }
 
 #[test]
 fn histograms_have_the_buckets_they_were_given() {
     let text = |builder| {
         record(builder, || {
+            histogram!("many").record_many(2.0, 1 << 30);
             histogram!("size_bytes").record(1500);
             histogram!("size_bytes", "le" => "left out").record_many(40.0, 2);
             histogram!("seconds").record(0.5);
@@ -111,7 +114,13 @@ fn histograms_have_the_buckets_they_were_given() {
         .and_then(|builder| builder.set_buckets_for_metric(suffix, &[]))
         .and_then(|builder| builder.set_buckets_for_metric(full, &[40.0, 1e3]))
         .unwrap();
-    let expected = "# HELP seconds \n\
+    let expected = "# HELP many \n\
+         # TYPE many histogram\n\
+         many_bucket{le=\"0.5\"} 0\n\
+         many_bucket{le=\"+Inf\"} 1073741824\n\
+         many_sum 2147483648.0\n\
+         many_count 1073741824\n\
+         # HELP seconds \n\
          # TYPE seconds histogram\n\
          seconds_bucket{le=\"0.5\"} 1\n\
          seconds_bucket{le=\"+Inf\"} 1\n\
@@ -127,7 +136,8 @@ fn histograms_have_the_buckets_they_were_given() {
     assert_eq!(text(builder), expected);
     assert!(text(PrometheusBuilder::new()).contains("seconds_bucket{le=\"0.25\"} 0\n"));
 
-    for bounds in [&[1.0, 1.0][..], &[f64::NAN], &[0.0; 1000]] {
+    let too_many: Vec<f64> = (0..1000).map(f64::from).collect();
+    for bounds in [&[1.0, 1.0][..], &[f64::NAN], &too_many] {
         let error = PrometheusBuilder::new().set_buckets(bounds).unwrap_err();
         assert!(matches!(error, BuildError::InvalidBuckets), "{error}");
     }
@@ -268,7 +278,7 @@ fn a_registry_takes_the_metrics_and_the_recorder() {
     registry.register("depth", "Depth", depth.clone());
     registry.register("seconds", "Seconds", seconds.clone());
     registry.register_collector(Box::new(record(PrometheusBuilder::new(), || {
-        counter!("recorded", "a" => "b").increment(1);
+        counter!("recorded", "path" => "C:\\a \"b\"\nc").increment(1);
     })));
     requests.get_or_create(&[("path", "/")]).inc();
     requests.get_or_create_owned(&[("path", "/")]).inc_by(2);
@@ -294,7 +304,7 @@ fn a_registry_takes_the_metrics_and_the_recorder() {
          app_seconds_bucket{le=\"+Inf\"} 2\n\
          # HELP app_recorded \n\
          # TYPE app_recorded counter\n\
-         app_recorded_total{a=\"b\"} 1\n\
+         app_recorded_total{path=\"C:\\\\a \\\"b\\\"\\nc\"} 1\n\
          # EOF\n"
     );
 }
