@@ -57,17 +57,60 @@ pub fn work(thread: usize, requests: usize) {
 /// Answers who connects, one after the other.
 pub fn serve(listener: &TcpListener, handle: &PrometheusHandle) {
     for stream in listener.incoming() {
-        if let Err(error) = stream.and_then(|stream| answer(stream, handle)) {
+        let answered = match stream {
+            Ok(stream) => answer(&Limited::new(stream), handle),
+            Err(error) => {
+                // It may be out of files, and so it is for some time.
+                thread::sleep(Duration::from_millis(100));
+                Err(error)
+            }
+        };
+        if let Err(error) = answered {
             eprintln!("{error}");
         }
     }
 }
 
-fn answer(mut stream: TcpStream, handle: &PrometheusHandle) -> io::Result<()> {
-    // Who says nothing, or comes to no end, does not hold it up for ever.
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
-    let mut head = BufReader::new((&stream).take(8192)).lines();
+/// A connection that ends in time. Who says nothing, or next to nothing, does not hold up the others.
+struct Limited {
+    stream: TcpStream,
+    end: Instant,
+}
+
+impl Limited {
+    fn new(stream: TcpStream) -> Self {
+        let end = Instant::now() + Duration::from_secs(5);
+        Self { stream, end }
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.end.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+impl Read for &Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        (&self.stream).read(buffer)
+    }
+}
+
+impl Write for &Limited {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        (&self.stream).write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn answer(mut stream: &Limited, handle: &PrometheusHandle) -> io::Result<()> {
+    let mut head = BufReader::new(stream.take(8192)).lines();
     let request = head.next().transpose()?.unwrap_or_default();
     for line in head {
         if line?.is_empty() {
