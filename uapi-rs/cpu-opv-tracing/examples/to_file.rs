@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A tracer that writes to a file, `to_file [FILE]`: threads work and trace what they do, one writes it down.
+//! A tracer that writes to a file, `to_file FILE`: threads work and trace what they do, one writes it down.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Release},
+};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -16,9 +19,8 @@ const THREADS: usize = 4;
 const REQUESTS: u32 = 20_000;
 
 fn main() -> io::Result<()> {
-    let path = env::args_os()
-        .nth(1)
-        .map_or_else(|| env::temp_dir().join("trace.txt"), PathBuf::from);
+    let path = env::args_os().nth(1).map(PathBuf::from);
+    let path = path.ok_or_else(|| io::Error::other("usage: to_file FILE"))?;
 
     // The tracer: from here on, all that the program traces goes there.
     let (layer, reader) = ring(1 << 20, LossMode::Discard);
@@ -35,7 +37,7 @@ fn main() -> io::Result<()> {
             }
         });
         println!("traced in {:?}", start.elapsed());
-        done.store(true, Relaxed);
+        done.store(true, Release);
         writer.join().expect("the writer does not panic")
     })?;
     println!("{}: {lines} lines, {lost} lost", path.display());
@@ -56,7 +58,7 @@ fn write_down(mut reader: Reader, path: &Path, done: &AtomicBool) -> io::Result<
     let mut lines = 0;
     loop {
         // Before the last look.
-        let is_done = done.load(Relaxed);
+        let is_done = done.load(Acquire);
         for entry in reader.drain() {
             writeln!(file, "{entry}")?;
             lines += 1;

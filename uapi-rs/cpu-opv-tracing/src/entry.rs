@@ -110,7 +110,10 @@ impl Buffer {
 
 impl fmt::Write for Buffer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
+        // A little more than a ring takes, for `cut` to see. The rest need not be kept, however long that is.
+        let room = (TraceRing::MAX_LEN + 4).saturating_sub(self.0.len());
+        let kept = text.len().min(room);
+        self.0.extend_from_slice(&text.as_bytes()[..kept]);
         Ok(())
     }
 }
@@ -121,7 +124,6 @@ pub(crate) fn with_buffer(work: impl FnOnce(&mut Buffer)) {
     let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
     buffer.0.clear();
     work(&mut buffer);
-    buffer.0.shrink_to(TraceRing::MAX_LEN);
     let _ = BUFFER.try_with(|place| place.set(buffer));
 }
 

@@ -28,22 +28,24 @@
 //!
 //! # Into a file
 //!
-//! A thread has the [`Reader`], and writes until the others have ended:
+//! A thread has the [`Reader`], and writes until the others have ended, which is stored to `done` with `Release`:
 //!
 //! ```
-//! use std::io::{self, Write};
-//! use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+//! use std::io::{self, BufWriter, Write};
+//! use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 //! use std::time::Duration;
 //!
 //! use cpu_opv_tracing::Reader;
 //!
-//! fn write_down(mut reader: Reader, mut file: impl Write, done: &AtomicBool) -> io::Result<usize> {
+//! fn write_down(mut reader: Reader, file: impl Write, done: &AtomicBool) -> io::Result<usize> {
+//!     let mut file = BufWriter::new(file);
 //!     loop {
-//!         let is_done = done.load(Relaxed); // before the last look
+//!         let is_done = done.load(Acquire); // before the last look
 //!         for entry in reader.drain() {
 //!             writeln!(file, "{entry}")?;
 //!         }
 //!         if is_done {
+//!             file.flush()?;
 //!             return Ok(reader.lost());
 //!         }
 //!         // Until a CPU has 64 KiB, or a tenth of a second has passed.
@@ -68,11 +70,17 @@
 //!
 //! A thread that loses its CPU at the wrong moment puts its entry there a little later, so that it may come after others
 //! that are younger, in the next [`drain`](Reader::drain); those of one CPU are always in order. Who needs all in order
-//! sorts what was written, with a sort that is stable.
+//! sorts the entries by their time before they are written, with a sort that is stable.
 //!
 //! Threads must not trace from handlers of signals: formatting allocates.
+//!
+//! That a span [follows from](tracing_core::Subscriber::record_follows_from) another one is not kept.
+//!
+//! After `fork(2)`, the parent and the child each have all entries that were not read before.
 
+use std::error;
 use std::fmt::{self, Write};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,8 +237,28 @@ impl Visit for Fields<'_> {
         self.write(field, format_args!("{value:?}"));
     }
 
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.write(field, format_args!("{value}"));
+    fn record_error(&mut self, field: &Field, value: &(dyn error::Error + 'static)) {
+        match value.source() {
+            Some(_) => {
+                let (name, sources) = (field.name(), Sources(value));
+                self.write(field, format_args!("{value} {name}.sources={sources:?}"));
+            }
+            None => self.write(field, format_args!("{value}")),
+        }
+    }
+}
+
+/// What an error comes from.
+struct Sources<'a>(&'a (dyn error::Error + 'static));
+
+impl fmt::Debug for Sources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources = iter::successors(self.0.source(), |error| error.source());
+        let mut list = f.debug_list();
+        for error in sources {
+            list.entry(&format_args!("{error}"));
+        }
+        list.finish()
     }
 }
 
@@ -262,7 +290,8 @@ impl Reader {
 
     /// How many entries were lost until now: see [`TraceRing::lost_on`].
     ///
-    /// When all threads that trace have ended and the ring was drained, this and what was drained is all there was.
+    /// When all threads that trace have ended and the ring was drained, this and what was drained is all there was, but
+    /// for entries whose fields panicked as they were formatted.
     pub fn lost(&self) -> usize {
         Cpu::all().map(|cpu| self.ring.lost_on(cpu)).sum()
     }

@@ -2,7 +2,7 @@
 
 //! What is traced comes out, once, in order, and readable.
 
-use std::thread;
+use std::{error, fmt, thread};
 
 use cpu_opv_tracing::{Entry, Kind, LossMode, Reader, ring};
 use tracing::subscriber::with_default;
@@ -275,6 +275,56 @@ fn what_is_too_long_is_cut() {
             "{fields}"
         );
     }
+}
+
+/// A text of 100 GB, as it is formatted.
+struct Endless;
+
+impl fmt::Display for Endless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = "0123456789".repeat(1 << 20);
+        (0..10_000).try_for_each(|_| f.write_str(&part))
+    }
+}
+
+#[test]
+fn what_is_cut_takes_no_memory() {
+    let entries = entries(|| info!(last = "unseen", "{Endless}"));
+    assert!(entries[0].fields.starts_with("01234567890"));
+    assert!(!entries[0].fields.contains("unseen"));
+}
+
+#[derive(Debug)]
+struct Layered(&'static str, Option<Box<Layered>>);
+
+impl fmt::Display for Layered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl error::Error for Layered {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(self.1.as_deref()?)
+    }
+}
+
+/// As `fmt` writes them.
+#[test]
+fn errors_have_their_sources() {
+    let disk = || Layered("disk full", None);
+    let write = Layered("cannot write", Some(Box::new(disk())));
+    let save = Layered("cannot save", Some(Box::new(write)));
+    let entries = entries(|| {
+        info!(error = &disk() as &(dyn error::Error + 'static));
+        info!(error = &save as &(dyn error::Error + 'static), "left");
+    });
+    let fields: Vec<_> = entries.iter().map(|entry| &*entry.fields).collect();
+    let expected = [
+        "error=disk full",
+        "left error=cannot save error.sources=[cannot write, disk full]",
+    ];
+    assert_eq!(fields, expected);
 }
 
 #[test]
