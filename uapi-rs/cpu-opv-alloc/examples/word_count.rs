@@ -103,14 +103,15 @@ fn next(paths: &Mutex<mpsc::Receiver<PathBuf>>) -> Option<PathBuf> {
 
 /// Sends the paths of all files below this one.
 fn find(path: &Path, files: &mpsc::Sender<PathBuf>) {
-    match fs::read_dir(path) {
-        Ok(entries) => entries
-            .flatten()
-            // Not through links, which may lead back.
-            .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
-            .for_each(|entry| find(&entry.path(), files)),
+    // Not through links, which may lead back; and what is neither, such as a pipe, may have no end.
+    match fs::symlink_metadata(path).map(|found| found.file_type()) {
+        Ok(is) if is.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.for_each(|entry| find(&entry.path(), files));
+        }
         // Nobody listens any more if that fails.
-        Err(_) => drop(files.send(path.to_owned())),
+        Ok(is) if is.is_file() => drop(files.send(path.to_owned())),
+        _ => {}
     }
 }
 
