@@ -17,8 +17,8 @@
 #define RUN_USEC	200000
 #define MIN_PAGES	20	/* on a slow machine */
 #define LOOKS		4	/* at each page */
-#define GAP_USEC	50	/* from break to break of the caller */
-#define BREAK_USEC	30	/* enough for the thread to renew the page */
+#define GAP_USEC	50	/* until the caller is preempted again */
+#define PREEMPT_USEC	30	/* enough for the thread to renew the page */
 
 /* In the page that changes. */
 struct page {
@@ -33,7 +33,7 @@ FIXTURE(stale)
 	atomic_ulong seen;	/* value of turn that it found */
 	int cpu;		/* the target */
 	pthread_t thread;
-	pthread_t breaker;	/* for a caller on another CPU */
+	pthread_t preempter;	/* of a caller on another CPU */
 	atomic_int pages;
 	atomic_bool stop;
 	int (*renew)(void *page);
@@ -144,22 +144,22 @@ static void *keep_renewing(void *arg)
 }
 
 /*
- * On the CPU of a caller for another: has it for a while, and lets it go for a
- * while. By its priority, if it may have that, it comes into the middle of
- * calls, right after they had interrupts disabled.
+ * On the CPU of the caller: has it for a while now and then. It is woken by an
+ * interrupt, so it comes into the middle of calls, above all right after they
+ * had interrupts disabled. Without root, and a priority, it does so less often.
  */
-static void *give_breaks(void *arg)
+static void *preempt_caller(void *arg)
 {
 	FIXTURE_DATA(stale) *self = arg;
 	struct sched_param param = { .sched_priority = 1 };
 	long long end;
 
 	if (pin_to(nth_cpu(0)))
-		self->error = "cannot pin the thread that gives breaks";
+		self->error = "cannot pin the thread that preempts";
 	sched_setscheduler(0, SCHED_FIFO, &param);
 	while (!self->stop) {
 		sleep_usec(GAP_USEC);
-		end = now_usec() + BREAK_USEC;
+		end = now_usec() + PREEMPT_USEC;
 		while (now_usec() < end)
 			;
 	}
@@ -194,8 +194,8 @@ FIXTURE_SETUP(stale)
 	self->adds = variant->adds;
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, keep_renewing, self));
 	if (!variant->own_cpu)
-		ASSERT_EQ(0, pthread_create(&self->breaker, NULL, give_breaks,
-					    self));
+		ASSERT_EQ(0, pthread_create(&self->preempter, NULL,
+					    preempt_caller, self));
 }
 
 FIXTURE_TEARDOWN(stale)
@@ -223,7 +223,7 @@ TEST_F_TIMEOUT(stale, the_page_of_the_moment_is_used, RUN_TIMEOUT)
 	self->stop = true;
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
 	if (!variant->own_cpu)
-		ASSERT_EQ(0, pthread_join(self->breaker, NULL));
+		ASSERT_EQ(0, pthread_join(self->preempter, NULL));
 	EXPECT_EQ(0, ret);
 	EXPECT_TRUE(!self->error)
 		TH_LOG("%s", self->error);
