@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use common::{Random, allowed, caches, operations, threads};
+use common::{Random, allowed, caches, operations, stay_on, threads};
 use cpu_opv::slow_path_calls;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -59,11 +59,28 @@ fn on_thread_of_its_own(shared: &Mutex<Vec<Vec<u8>>>) {
     }
 }
 
-/// Returns how many bytes the child drained: its result.
+/// Whether each CPU keeps what is freed there, whatever was being done to it at the fork.
+fn each_caches() -> bool {
+    let cpus = allowed();
+    let right = cpus.iter().all(|cpu| {
+        stay_on(&[*cpu]);
+        let block = black_box(Box::new([0_u8; 64]));
+        let before = GLOBAL.cached_on(*cpu);
+        drop(block);
+        GLOBAL.cached_on(*cpu) > before
+    });
+    stay_on(&cpus);
+    right
+}
+
+/// The status of a child in which all was right is 0.
 fn child() -> i32 {
     // So that it does not wait for ever, if it does.
     // SAFETY: takes no memory.
     unsafe { libc::alarm(120) };
+    if each_caches() != caches() {
+        return 2;
+    }
     let shared = Mutex::new(Vec::new());
     let mut random = Random::new(7);
     (0..200).for_each(|_| work(&mut random, &shared));

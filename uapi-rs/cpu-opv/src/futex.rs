@@ -29,10 +29,7 @@ impl FutexLock {
     }
 
     pub(crate) fn lock(&self) {
-        let mine = generation::current() << 1;
-        // In a child of fork(2) its parent's threads hold nothing. Nor had they anything half done: what is changed
-        // under this lock is committed by one store.
-        let is_held = |found: u32| found | AWAITED == mine | AWAITED;
+        let mine = mine();
         for _ in 0..SPINS {
             let found = self.0.load(Relaxed);
             if !is_held(found)
@@ -50,9 +47,38 @@ impl FutexLock {
         }
     }
 
+    /// Whether a thread holds it that is not there, in a child of fork(2).
+    pub(crate) fn is_orphaned(&self) -> bool {
+        is_orphan(self.0.load(Relaxed))
+    }
+
+    /// Takes it if it is orphaned. Does not wait.
+    pub(crate) fn inherit(&self) -> bool {
+        let found = self.0.load(Relaxed);
+        is_orphan(found)
+            && self
+                .0
+                .compare_exchange(found, mine(), Acquire, Relaxed)
+                .is_ok()
+    }
+
     pub(crate) fn unlock(&self) {
         if self.0.swap(FREE, Release) & AWAITED != 0 {
             sys::futex_wake(&self.0, 1);
         }
     }
+}
+
+fn mine() -> u32 {
+    generation::current() << 1
+}
+
+/// In a child of fork(2) its parent's threads hold nothing. Nor had they anything half done: what is changed under this
+/// lock is committed by one store.
+fn is_held(found: u32) -> bool {
+    found | AWAITED == mine() | AWAITED
+}
+
+fn is_orphan(found: u32) -> bool {
+    found != FREE && !is_held(found)
 }

@@ -248,3 +248,35 @@ impl<const STACKS: usize, const ROOM: usize> Operation<Items<STACKS, ROOM>> for 
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Backend;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "there is no fork")]
+    fn a_child_has_nothing_stopped() {
+        let stacks: RawStacks<1, 8> = RawStacks::new([8]).unwrap();
+        if Backend::get() != Backend::Membarrier {
+            return eprintln!("skipped: nothing is stopped by this backend");
+        }
+        // As by a thread that is draining them.
+        let stop = |cpu| stacks.per_cpu.slot_of(cpu).0.stop(cpu).unwrap();
+        let mut stopped: Vec<_> = Cpu::all().map(stop).collect();
+        assert!(!stacks.push(0, 1));
+        // SAFETY: the child ends without running anything that was registered for that.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let right = stacks.push(0, 1) && stacks.pop(0) == Some(1);
+            // SAFETY: ends this process.
+            unsafe { libc::_exit((!right).into()) };
+        }
+        // The first one has the signals that were blocked before, so it comes last.
+        while stopped.pop().is_some() {}
+        let mut status = 0;
+        // SAFETY: the status is written.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0, "it finds its sequences stopped");
+    }
+}

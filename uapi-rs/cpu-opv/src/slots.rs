@@ -123,6 +123,9 @@ pub(crate) unsafe trait Slots {
         }
         (0..ATTEMPTS).find_map(|_| {
             let start = rseq::cpu_start(self.area_offset());
+            if let (Some((control, _)), Some(cpu)) = (self.slot(start.1), Cpu::new(start.1)) {
+                control.resume(cpu);
+            }
             self.try_fast(start, &part, &mut operation).ok()
         })
     }

@@ -51,7 +51,8 @@
 //!
 //! A child finds the lock held and `stopped == 1` if another thread was between M1 and the end. That thread is not there:
 //! the child takes the lock all the same (see `futex.rs`). No sequence of its own was in progress at the fork, and those
-//! that it has started since saw the flag: it is as after M1.
+//! that it has started since saw the flag: it is as after M1. Who takes the lock clears the flag in the end. Where nobody
+//! need take it, those that find the sequences stopped do so ([`resume`](Control::resume)).
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::Release};
@@ -111,6 +112,22 @@ impl Control {
             backend,
             _signals: signals,
         })
+    }
+
+    /// In a child of fork(2), ends what a thread had begun that is not there. Does not wait for one that is.
+    pub(crate) fn resume(&self, cpu: Cpu) {
+        if self.stopped.load(Relaxed) == 0 || !self.lock.is_orphaned() {
+            return;
+        }
+        let signals = BlockedSignals::new();
+        if self.lock.inherit() {
+            drop(Stopped {
+                control: self,
+                cpu,
+                backend: Backend::get(),
+                _signals: signals,
+            });
+        }
     }
 
     /// Waits for those that have stopped it, if any, without stopping it.
