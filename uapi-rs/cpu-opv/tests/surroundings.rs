@@ -8,7 +8,7 @@ mod common;
 
 use std::cell::Cell;
 use std::env;
-use std::ffi::{CStr, CString, c_int, c_ulong};
+use std::ffi::{CStr, CString, c_int, c_ulong, c_void};
 use std::fs;
 use std::ops::Range;
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use common::{Random, allowed, stay_on};
 use cpu_opv::{
     Backend, CopyStack, Counter, CounterSet, Cpu, Drain, Error, List, LossMode, Node, PerCpu,
-    PerCpuLock, PushError, Ring, Stack, TraceRing, Word, slow_path_calls, support,
+    PerCpuLock, PushError, Ring, Stack, TraceRing, Word, register_thread, slow_path_calls, support,
 };
 
 /// Longer than any of them takes where CPUs are emulated.
@@ -310,6 +310,10 @@ alone! {
 
     rseq_that_the_libc_does_not_register ["GLIBC_TUNABLES" = "glibc.pthread.rseq=0"] {
         assert_eq!(exercise(), 0);
+    }
+
+    threads_that_the_libc_does_not_register_end ["GLIBC_TUNABLES" = "glibc.pthread.rseq=0"] {
+        threads_end();
     }
 
     membarrier_that_does_nothing {
@@ -748,6 +752,45 @@ fn priorities() {
             }
         });
     });
+}
+
+/// The area is there as long as a thread has destructors of thread-local data, and is unregistered then.
+fn threads_end() {
+    const UNKNOWN: usize = 2;
+    static LOCAL: AtomicUsize = AtomicUsize::new(UNKNOWN);
+    static SPECIFIC: AtomicUsize = AtomicUsize::new(UNKNOWN);
+    struct Last;
+    impl Drop for Last {
+        fn drop(&mut self) {
+            LOCAL.store(register_thread().into(), Relaxed);
+        }
+    }
+    thread_local!(static LAST: Last = const { Last });
+    extern "C" fn last(_: *mut c_void) {
+        SPECIFIC.store(register_thread().into(), Relaxed);
+    }
+
+    let registered = register_thread();
+    let mut key = 0;
+    // SAFETY: the key is written. It comes after the crate's.
+    assert_eq!(unsafe { libc::pthread_key_create(&mut key, Some(last)) }, 0);
+    let counter = Counter::new();
+    let work = || {
+        LAST.with(|_| {
+            // SAFETY: it is a key, and the destructor takes any value.
+            let set = unsafe { libc::pthread_setspecific(key, (&raw const key).cast()) };
+            assert_eq!(set, 0);
+            counter.increment();
+            assert_eq!(register_thread(), registered);
+        });
+    };
+    thread::scope(|scope| scope.spawn(work).join().unwrap());
+    assert_eq!(counter.sum(), 1);
+    // Elsewhere Rust's library has a key, too, and either may come first.
+    if cfg!(all(target_env = "gnu", not(target_feature = "crt-static"))) {
+        assert_eq!(LOCAL.load(Relaxed), registered.into());
+    }
+    assert_eq!(SPECIFIC.load(Relaxed), 0);
 }
 
 /// An allocator keeps something of its own in `cpu_id_start`: that is no reason to be slow.

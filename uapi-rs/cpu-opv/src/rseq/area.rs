@@ -7,7 +7,7 @@
 //! static kind, so that this too is at one offset in all threads; each thread registers it when
 //! its first sequence fails for want of that.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 use core::sync::atomic::{
     AtomicIsize, AtomicU8, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
@@ -61,6 +61,14 @@ const NOBODY: u8 = 0;
 const LIBC: u8 = 1;
 const THIS_CRATE: u8 = 2;
 
+/// The key of thread-specific data whose destructor unregisters a thread's area. Set by `init`.
+///
+/// It is not a `thread_local!` with a destructor: for that, Rust's library may allocate, or the libc take the lock of the
+/// dynamic loader. The first operation of a thread may be an allocation, within either.
+static AT_EXIT: AtomicU32 = AtomicU32::new(NO_KEY);
+/// More than there can be.
+const NO_KEY: libc::pthread_key_t = u32::MAX;
+
 /// Finds the area. All that uses sequences comes after it.
 ///
 /// To be called again is harmless.
@@ -69,8 +77,11 @@ pub(crate) fn init() {
         Some(offset) => (LIBC, offset),
         None => (THIS_CRATE, arch::own_offset()),
     };
+    if owner == THIS_CRATE && AT_EXIT.load(Relaxed) == NO_KEY {
+        make_key();
+    }
     OFFSET.store(offset, Relaxed);
-    // Who sees the owner sees the offset.
+    // Who sees the owner sees the offset and the key.
     OWNER.store(owner, Release);
 }
 
@@ -177,8 +188,7 @@ fn register(area: &'static Area) -> bool {
         // EBUSY: it is registered already, by a signal handler just now.
         Ok(()) | Err(Errno(libc::EBUSY)) => {
             // The kernel may write to the area until the thread is gone, but some libcs unmap it before.
-            thread_local!(static UNREGISTER_AT_EXIT: Unregister = const { Unregister });
-            UNREGISTER_AT_EXIT.try_with(|_| ()).is_ok() || {
+            unregister_at_exit(area) || {
                 unregister(area);
                 false
             }
@@ -190,19 +200,35 @@ fn register(area: &'static Area) -> bool {
     }
 }
 
-struct Unregister;
-
-impl Drop for Unregister {
-    fn drop(&mut self) {
-        if let Some(area) = area() {
-            unregister(area);
-        }
+fn make_key() {
+    extern "C" fn at_exit(area: *mut c_void) {
+        // SAFETY: it is what `unregister_at_exit` got, in this thread.
+        unregister(unsafe { &*area.cast::<Area>() });
     }
+    let mut key = NO_KEY;
+    // SAFETY: the key is written.
+    if unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) } == 0
+        && AT_EXIT
+            .compare_exchange(NO_KEY, key, Relaxed, Relaxed)
+            .is_err()
+    {
+        // SAFETY: another thread was first, and so nobody has this one.
+        unsafe { libc::pthread_key_delete(key) };
+    }
+}
+
+/// Returns whether the area will be unregistered when this thread ends: in the next round of destructors, if it is at them.
+/// Whether there is another one cannot be told.
+fn unregister_at_exit(area: &'static Area) -> bool {
+    let key = AT_EXIT.load(Relaxed);
+    // SAFETY: the key is one, and the destructor expects this.
+    let set = || unsafe { libc::pthread_setspecific(key, (&raw const *area).cast()) };
+    key != NO_KEY && keeping_errno(|| set().into()) == Ok(0)
 }
 
 fn unregister(area: &'static Area) {
     if rseq(area, UNREGISTER).is_ok() {
-        // What destructors still do goes by the slow path.
+        // What other destructors still do goes by the slow path.
         area.cpu_id.store(REGISTRATION_FAILED, Relaxed);
     }
 }
@@ -222,7 +248,7 @@ fn registered_size() -> usize {
 
 /// `rseq(2)`
 fn rseq(area: &'static Area, flags: c_int) -> Result<(), Errno> {
-    // SAFETY: the area is this thread's, and stays until `Unregister` has been dropped.
+    // SAFETY: the area is this thread's, and stays until it is unregistered, by `at_exit`.
     keeping_errno(|| unsafe {
         libc::syscall(
             libc::SYS_rseq,
