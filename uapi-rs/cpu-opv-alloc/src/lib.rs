@@ -153,7 +153,26 @@ impl<A: GlobalAlloc> CpuOpvAlloc<A> {
             .get()
             .and_then(|caches| caches.refill(class, &self.backing))
             // SAFETY: no class is of size 0.
-            .unwrap_or_else(|| unsafe { self.backing.alloc(class.layout()) })
+            .unwrap_or_else(|| self.backed(move |backing| unsafe { backing.alloc(class.layout()) }))
+    }
+
+    /// A block of the backing allocator's.
+    #[inline]
+    fn backed(&self, ask: impl Fn(&A) -> *mut u8) -> *mut u8 {
+        let block = ask(&self.backing);
+        if block.is_null() {
+            return self.drain_and_ask(ask);
+        }
+        block
+    }
+
+    /// The same, if it has no memory left but what the caches hold. Another thread may have drained them just now: so it is
+    /// asked whatever this one finds there.
+    #[cold]
+    #[inline(never)]
+    fn drain_and_ask(&self, ask: impl Fn(&A) -> *mut u8) -> *mut u8 {
+        self.drain();
+        ask(&self.backing)
     }
 }
 
@@ -165,7 +184,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CpuOpvAlloc<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = Class::of(layout) else {
             // SAFETY: the caller's.
-            return unsafe { self.backing.alloc(layout) };
+            return self.backed(move |backing| unsafe { backing.alloc(layout) });
         };
         match self.caches().and_then(|caches| caches.pop(class)) {
             Some(block) => block,
@@ -194,7 +213,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CpuOpvAlloc<A> {
         // SAFETY: the caller's, and a block is as long as was asked for.
         unsafe {
             if Class::of(layout).is_none() {
-                return self.backing.alloc_zeroed(layout);
+                return self.backed(move |backing| backing.alloc_zeroed(layout));
             }
             let block = self.alloc(layout);
             if !block.is_null() {
@@ -209,8 +228,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CpuOpvAlloc<A> {
         // SAFETY: the caller's.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         match (Class::of(layout), Class::of(new)) {
-            // SAFETY: the caller's; it is a block of the backing allocator's own, and stays one.
-            (None, None) => unsafe { self.backing.realloc(block, layout, new_size) },
+            (None, None) => self.backed(move |backing| {
+                // SAFETY: the caller's; it is a block of the backing allocator's own, and stays one, if this fails too.
+                unsafe { backing.realloc(block, layout, new_size) }
+            }),
             (from, to) if from == to => block,
             // SAFETY: the caller's; both blocks have as many bytes as are copied.
             _ => unsafe {

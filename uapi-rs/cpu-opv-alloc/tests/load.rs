@@ -175,6 +175,47 @@ fn blocks_are_used_again_and_given_back_when_it_is_dropped() {
 }
 
 #[test]
+fn what_the_caches_hold_is_there_when_memory_is_short() {
+    const MOST: isize = 256 << 10;
+    let accounts = Accounts::limited(MOST);
+    let alloc = CpuOpvAlloc::with_backing(&accounts);
+    let layout = |size| Layout::from_size_align(size, 8).unwrap();
+    let (small, other, large) = (layout(1 << 10), layout(2 << 10), layout(50_000));
+    // SAFETY: no layout is of size 0, and each block is freed once, with what it has then.
+    unsafe {
+        // All that there is, into the caches.
+        let fill = || {
+            let next = || Some(alloc.alloc(small)).filter(|block| !block.is_null());
+            let blocks: Vec<_> = std::iter::from_fn(next).collect();
+            assert!(accounts.out() > MOST - (1 << 10));
+            blocks
+                .into_iter()
+                .for_each(|block| alloc.dealloc(block, small));
+            // Most of it: there may have been a round meanwhile.
+            assert_eq!(accounts.out() > MOST / 2, caches());
+        };
+        let check = |block: *mut u8, layout| {
+            assert!(!block.is_null());
+            alloc.dealloc(block, layout);
+        };
+        fill();
+        check(alloc.alloc(other), other);
+        fill();
+        check(alloc.alloc(large), large);
+        fill();
+        check(alloc.alloc_zeroed(large), large);
+        let grows = alloc.alloc(large);
+        fill();
+        check(alloc.realloc(grows, large, 100_000), layout(100_000));
+        // What there is not, there is not.
+        fill();
+        assert!(alloc.alloc(layout(MOST as usize + 1)).is_null());
+    }
+    drop(alloc);
+    assert_eq!(accounts.out(), 0);
+}
+
+#[test]
 fn types_without_a_size_allocate_nothing() {
     static ACCOUNTS: Accounts = Accounts::new();
     static ALLOC: CpuOpvAlloc<&Accounts> = CpuOpvAlloc::with_backing(&ACCOUNTS);

@@ -6,6 +6,7 @@
 mod machine;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 use cpu_opv::Backend;
@@ -37,6 +38,7 @@ impl Random {
 pub struct Accounts {
     out: AtomicIsize,
     calls: AtomicUsize,
+    most: isize,
 }
 
 /// In front of a block, in as many bytes as it is aligned to, or more: its layout.
@@ -44,9 +46,15 @@ type Head = [usize; 2];
 
 impl Accounts {
     pub const fn new() -> Self {
+        Self::limited(isize::MAX)
+    }
+
+    /// It has no memory for more than so many bytes, or a little less if several threads ask at once.
+    pub const fn limited(most: isize) -> Self {
         Self {
             out: AtomicIsize::new(0),
             calls: AtomicUsize::new(0),
+            most,
         }
     }
 
@@ -70,10 +78,16 @@ impl Accounts {
 unsafe impl GlobalAlloc for &Accounts {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let (whole, offset) = Accounts::with_head(layout);
+        let size = layout.size() as isize;
+        if self.out.fetch_add(size, Relaxed) > self.most - size {
+            self.out.fetch_sub(size, Relaxed);
+            return null_mut();
+        }
         // SAFETY: the layout is as long as the head, at least.
         unsafe {
             let start = System.alloc(whole);
             if start.is_null() {
+                self.out.fetch_sub(size, Relaxed);
                 return start;
             }
             let block = start.add(offset);
@@ -81,7 +95,6 @@ unsafe impl GlobalAlloc for &Accounts {
                 .cast::<Head>()
                 .sub(1)
                 .write_unaligned([layout.size(), layout.align()]);
-            self.out.fetch_add(layout.size() as isize, Relaxed);
             self.calls.fetch_add(1, Relaxed);
             block
         }
