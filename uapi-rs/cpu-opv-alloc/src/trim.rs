@@ -46,9 +46,10 @@ impl Rounds {
 
     /// Looks at one CPU, if it is time.
     pub(crate) fn go_on<A: GlobalAlloc>(&self, caches: &Caches, backing: &A) {
+        // In this order: else a thread that ends a round in between could set it further ahead than a period.
+        let due = self.due_ms.load(Relaxed);
         let now = now_ms();
-        // Where it wraps around after 49 days, the difference does so too.
-        if (now.wrapping_sub(self.due_ms.load(Relaxed)) as i32) < 0 {
+        if !is_time(now, due) {
             return;
         }
         match Cpu::new(self.next.fetch_add(1, Relaxed)) {
@@ -84,6 +85,12 @@ impl Rounds {
     }
 }
 
+/// Whether it is time: not for a period before. What is due further ahead has long been due: the clock wraps around after
+/// 49 days, and it may be as long that nobody came here.
+fn is_time(now: u32, due: u32) -> bool {
+    !(1..=PERIOD_MS).contains(&due.wrapping_sub(now))
+}
+
 /// Milliseconds since some moment, of a clock that is cheap to read.
 fn now_ms() -> u32 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
@@ -98,5 +105,22 @@ fn now_ms() -> u32 {
         (tv_sec as u32)
             .wrapping_mul(1000)
             .wrapping_add((tv_nsec / 1_000_000) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_due_however_late_it_is() {
+        const DAY: u32 = 24 * 60 * 60 * 1000;
+        for begun in [0, 1, u32::MAX / 2, u32::MAX - PERIOD_MS, u32::MAX] {
+            let due = begun.wrapping_add(PERIOD_MS);
+            let is_time_after = |ms: u32| is_time(begun.wrapping_add(ms), due);
+            assert!((0..PERIOD_MS).all(|ms| !is_time_after(ms)));
+            assert!((PERIOD_MS..10 * PERIOD_MS).all(is_time_after));
+            assert!((1..50).all(|days| is_time_after(days * DAY)));
+        }
     }
 }
