@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::alloc::Layout;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
@@ -11,28 +12,30 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use common::{Random, allowed, caches, operations, stay_on, threads};
+use common::{Block, Random, allowed, caches, operations, stay_on, threads};
 use cpu_opv::slow_path_calls;
 use cpu_opv_alloc::CpuOpvAlloc;
 
 #[global_allocator]
 static GLOBAL: CpuOpvAlloc = CpuOpvAlloc::new();
 
+/// Looks at what it holds when it is dropped.
+type TestBlock = Block<'static, CpuOpvAlloc>;
+
 /// Allocates, frees, moves; so much that it comes to the depots.
-fn work(random: &mut Random, shared: &Mutex<Vec<Vec<u8>>>) {
+fn work(random: &mut Random, shared: &Mutex<Vec<TestBlock>>) {
     for _ in 0..20 {
-        let size = 8 << random.below(10);
-        let block = vec![size as u8; size];
-        let before = {
-            let mut shared = shared.lock().unwrap();
-            if shared.len() < 3000 {
-                shared.push(block);
-                continue;
-            }
-            let at = random.below(3000);
-            std::mem::replace(&mut shared[at], block)
-        };
-        assert!(before.iter().all(|byte| *byte == before.len() as u8));
+        let layout = Layout::from_size_align(8 << random.below(10), 8).unwrap();
+        let block = Block::new(&GLOBAL, layout, false);
+        let mut shared = shared.lock().unwrap();
+        if shared.len() < 3000 {
+            shared.push(block);
+            continue;
+        }
+        let at = random.below(3000);
+        let before = std::mem::replace(&mut shared[at], block);
+        drop(shared);
+        drop(before);
     }
     if random.below(50) == 0 {
         let all: Vec<Vec<u8>> = (0..3000).map(|_| vec![1; 64]).collect();
@@ -42,10 +45,10 @@ fn work(random: &mut Random, shared: &Mutex<Vec<Vec<u8>>>) {
 
 /// Works on a thread of the libc. Those of `std` may wait for ever in a child of a process whose threads were just
 /// starting: they take a lock of theirs then.
-fn on_thread_of_its_own(shared: &Mutex<Vec<Vec<u8>>>) {
+fn on_thread_of_its_own(shared: &Mutex<Vec<TestBlock>>) {
     extern "C" fn work_on(shared: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: it is what was passed, and outlives the thread.
-        let shared = unsafe { &*shared.cast::<Mutex<Vec<Vec<u8>>>>() };
+        let shared = unsafe { &*shared.cast::<Mutex<Vec<TestBlock>>>() };
         (0..100).for_each(|_| work(&mut Random::new(8), shared));
         null_mut()
     }
