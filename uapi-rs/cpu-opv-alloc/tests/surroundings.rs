@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the libc does not register threads with rseq, and where a sandbox comes to refuse the system calls that the
-//! caches take: the program goes on, without caches if need be. Each in a process of its own.
+//! Where the libc does not register threads with rseq, where a sandbox comes to refuse the system calls that the caches
+//! take, and where there is no memory for them: the program goes on, without caches if need be. Each in a process of its
+//! own.
 
 mod common;
 
-use std::alloc::Layout;
+use std::alloc::{GlobalAlloc, Layout};
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
 use std::thread;
 
-use common::{Accounts, Block};
+use common::{Accounts, Block, allowed, stay_on};
 use cpu_opv::Backend;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -44,14 +45,16 @@ fn is_child(test: &str) -> bool {
 /// On some threads, which allocate and free, also while they end.
 fn work() {
     thread_local!(static LAST: std::cell::RefCell<Vec<Vec<u8>>> = const { std::cell::RefCell::new(Vec::new()) });
-    let threads = (0..20).map(|index| {
+    let threads = (0..20_u8).map(|index| {
         thread::spawn(move || {
+            // Of a class no two have the same.
+            let pattern = |size: usize| (size as u8).wrapping_add(index);
             for size in 1..2000 {
-                let block = black_box(vec![index; size]);
+                let block = black_box(vec![pattern(size); size]);
                 LAST.with_borrow_mut(|last| last.push(block));
             }
-            let right = |last: &mut Vec<Vec<u8>>| last.iter().all(|block| block[0] == index);
-            assert!(LAST.with_borrow_mut(right));
+            let is_right = |block: &Vec<u8>| block.iter().all(|byte| *byte == pattern(block.len()));
+            assert!(LAST.with_borrow(|last| last.iter().all(is_right)));
         })
     });
     threads.for_each(|thread| thread.join().unwrap());
@@ -151,18 +154,48 @@ fn a_sandbox_that_is_entered_later() {
     }
     work();
     let had_caches = GLOBAL.cached() > 0;
+    // All on one CPU, so that it does not have room for them all.
+    stay_on(&allowed()[..1]);
     drop(some_blocks());
     let out = ACCOUNTS.out();
     refuse();
     work();
-    // What a thread cannot cache goes back at once.
+    // What a thread cannot cache goes back at once: those from the depot, too.
     thread::spawn(|| drop(some_blocks())).join().unwrap();
-    assert!(ACCOUNTS.out() <= out);
+    assert_eq!(ACCOUNTS.out() < out, had_caches);
     // Of other CPUs', nothing comes back now.
     GLOBAL.drain();
     GLOBAL.trim();
     work();
     assert_eq!(had_caches, common::caches());
+}
+
+#[test]
+fn no_memory_for_the_caches() {
+    const NAME: &str = "no_memory_for_the_caches";
+    if !is_child(NAME) {
+        return in_child(NAME, "CPU_OPV_ALLOC_LATER");
+    }
+    let layout = Layout::new::<[u64; 5]>();
+    // SAFETY: the layout is not of size 0, each block is freed once, and the limit is one.
+    unsafe {
+        // So that the system's allocator has one at hand.
+        (&ACCOUNTS).dealloc((&ACCOUNTS).alloc(layout), layout);
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
+        let none = libc::rlimit {
+            rlim_cur: 0,
+            ..limit
+        };
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &none), 0);
+        let block = ALLOC.alloc(layout);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+        assert!(!block.is_null());
+        ALLOC.dealloc(block, layout);
+    }
+    drop(some_blocks());
+    assert_eq!(ALLOC.cached(), 0);
+    assert_eq!(ACCOUNTS.out(), 0);
 }
 
 #[test]
