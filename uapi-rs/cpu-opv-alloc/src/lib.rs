@@ -91,11 +91,12 @@ impl<A: GlobalAlloc> CpuOpvAlloc<A> {
     /// Gives all that the caches hold back to the backing allocator; returns how many bytes.
     ///
     /// Those of CPUs that are online and that this thread is not allowed on, see `sched_setaffinity(2)`, stay as they
-    /// are. What other threads free meanwhile may be kept.
+    /// are, as do those of all other CPUs where a sandbox has come to refuse the system calls for that. What other threads
+    /// free meanwhile may be kept.
     ///
-    /// It takes a system call for each class and CPU, or two: this is for a program that is about to be idle, or short of memory.
-    /// Whether the backing allocator then gives it back to the system is its own affair; glibc's does more on
-    /// `malloc_trim(3)`.
+    /// It takes [some system calls](docs::limitations#idle-cpus) for each CPU and class: this is for a program that is about
+    /// to be idle, or short of memory. Whether the backing allocator then gives it back to the system is its own affair;
+    /// glibc's does more on `malloc_trim(3)`.
     pub fn drain(&self) -> usize {
         let drained = |caches: &Caches| caches.drain(&self.backing);
         self.caches.get().map_or(0, drained)

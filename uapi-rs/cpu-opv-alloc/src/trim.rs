@@ -7,7 +7,7 @@
 //! nobody has used it: it is offline, or idle, or its threads do something else. Then all that it has is given back. At
 //! the end of the round, so is one chain of each depot.
 //!
-//! It is a guess. A CPU may have as many blocks as it had by chance; then it finds its stacks empty, once. Threads that
+//! It is a guess. A CPU may have as many blocks as it had by chance; then it finds its stacks empty. Threads that
 //! start a round at once may look at a CPU twice. Neither does harm.
 
 use core::alloc::GlobalAlloc;
