@@ -42,7 +42,8 @@ use std::sync::OnceLock;
 
 use caches::Caches;
 use class::Class;
-use cpu_opv::{Backend, Cpu};
+use cpu_opv::Backend;
+pub use cpu_opv::Cpu;
 
 /// An allocator that keeps free blocks of up to 32 KiB for each CPU; the memory comes from `A`.
 ///
@@ -86,6 +87,13 @@ impl<A: GlobalAlloc> CpuOpvAlloc<A> {
             caches: OnceLock::new(),
             begun: AtomicBool::new(false),
         }
+    }
+
+    /// The allocator that the memory comes from.
+    ///
+    /// Through this, a block can be had past the caches. It has to go back the same way.
+    pub const fn backing(&self) -> &A {
+        &self.backing
     }
 
     /// Gives all that the caches hold back to the backing allocator; returns how many bytes.
