@@ -209,6 +209,9 @@ static noinline bool pin_if_not_locked(unsigned long addr, unsigned int how,
  * With USER_PAGE_WRITE, the caller holds mmap_lock or the lock of the VMA until
  * it has unpinned the page.
  *
+ * The page has an owner, or is the zero page: it is not one that a driver has
+ * mapped. Nor is it of memfd_secret(2), which the kernel cannot access.
+ *
  * Context: process context; waits for nothing that is up to user space, and so
  * may be called with other pages pinned. May sleep.
  * Return: 0, or -EAGAIN if this is one for user_page_fault_in().
@@ -300,15 +303,20 @@ static void let_go(struct folio *folio)
 }
 
 struct late_dirty {
-	struct work_struct work;
+	struct delayed_work work;
 	struct folio *folio;
 };
 
 static void late_dirty(struct work_struct *work)
 {
-	struct late_dirty *late = container_of(work, struct late_dirty, work);
+	struct late_dirty *late = container_of(to_delayed_work(work),
+					       struct late_dirty, work);
 
-	folio_lock(late->folio);
+	/* That may be for as long as user space likes: hold up no worker. */
+	if (!folio_trylock(late->folio)) {
+		queue_delayed_work(system_dfl_wq, &late->work, HZ / 10);
+		return;
+	}
 	folio_mark_dirty(late->folio);
 	folio_unlock(late->folio);
 	let_go(late->folio);
@@ -322,8 +330,18 @@ static noinline void mark_dirty_later(struct folio *folio)
 
 	late = kmalloc_obj(*late, GFP_KERNEL | __GFP_NOFAIL);
 	late->folio = folio;
-	INIT_WORK(&late->work, late_dirty);
-	queue_work(system_dfl_wq, &late->work);
+	INIT_DELAYED_WORK(&late->work, late_dirty);
+	queue_delayed_work(system_dfl_wq, &late->work, 0);
+}
+
+/*
+ * See unpin_user_pages_dirty_lock() for why it is enough to look. Filesystems
+ * may keep track of parts of a folio, in what is private to it. Then the part
+ * that was stored to may be clean.
+ */
+static bool is_dirty(struct folio *folio)
+{
+	return folio_test_dirty(folio) && !folio_test_private(folio);
 }
 
 /**
@@ -342,14 +360,16 @@ struct folio *user_page_unpin(struct page *page, bool write, bool dirty)
 {
 	struct folio *folio = page_folio(page);
 
-	/* See unpin_user_pages_dirty_lock() for why it is enough to look. */
-	if (dirty && unlikely(!folio_test_dirty(folio))) {
-		if (!folio_trylock(folio)) {
-			keep(folio, page);
-			return folio;
+	if (dirty) {
+		smp_mb();	/* what was stored first */
+		if (unlikely(!is_dirty(folio))) {
+			if (!folio_trylock(folio)) {
+				keep(folio, page);
+				return folio;
+			}
+			folio_mark_dirty(folio);
+			folio_unlock(folio);
 		}
-		folio_mark_dirty(folio);
-		folio_unlock(folio);
 	}
 	put(page, write);
 

@@ -44,8 +44,9 @@ use core::{
 /// # Invariants
 ///
 /// - `offset + len <= PAGE_SIZE`.
-/// - `page` points to a page that stays allocated for `'a`, and whose memory nobody holds a Rust
-///   reference to, nor accesses in another way that must not race.
+/// - `page` points to a page that stays allocated for `'a`, that `kmap_local_page()` makes
+///   accessible, and whose memory nobody holds a Rust reference to, nor accesses in another way that
+///   must not race.
 ///
 /// # Examples
 ///
@@ -105,7 +106,8 @@ impl RacySlice<'_> {
     ///
     /// # Safety
     ///
-    /// `page` must stay allocated for the lifetime. Nobody may hold a Rust reference to its memory
+    /// `page` must stay allocated for the lifetime, and be accessible where `kmap_local_page()`
+    /// maps it, as memory of memfd_secret(2) is not. Nobody may hold a Rust reference to its memory
     /// meanwhile, nor rely on it not to change.
     #[inline]
     pub unsafe fn of_page(page: NonNull<bindings::page>) -> Self {
