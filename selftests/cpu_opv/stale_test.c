@@ -184,10 +184,8 @@ FIXTURE_SETUP(stale)
 	self->cpu = aim(!variant->own_cpu);
 	if (self->cpu < 0)
 		SKIP(return, ONE_CPU);
-	if (variant->own_cpu)
-		ASSERT_EQ(0, pin_to(self->cpu));
-	else
-		ASSERT_EQ(0, allow_two_cpus(self->cpu));
+	ASSERT_EQ(0, variant->own_cpu ? pin_to(self->cpu) :
+		     allow_two_cpus(self->cpu));
 	self->page = map_pages(1);
 	ASSERT_TRUE(self->page != MAP_FAILED);
 	self->renew = variant->renew;
