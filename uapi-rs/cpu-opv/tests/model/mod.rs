@@ -372,6 +372,16 @@ pub mod slots {
                 }
             }
         }
+
+        /// The same: nobody refuses it.
+        fn on_any<D: ?Sized, O: Operation<D>>(
+            &self,
+            cpu: Cpu,
+            part: impl Fn(&Self::Data) -> &D,
+            operation: O,
+        ) -> Result<O::Output, Error> {
+            self.on(cpu, part, operation)
+        }
     }
 }
 
