@@ -89,6 +89,7 @@ case ${CPU_OPV_FOR:=test} in
 test | faults | coverage)
 	fragments+=("$CI/kernel/test.config" "$CI/kernel/debug.config" "$ROOT/selftests/cpu_opv/config")
 	configs=("${test_configs[@]}" "${configs[@]}")
+	[ "$CPU_OPV_FOR" != faults ] || fragments+=("$CI/kernel/faults.config")
 	[ "$CPU_OPV_FOR" = test ] || build=$CPU_OPV_FOR-$ARCH ;;
 boot | stops)
 	fragments+=("$CI/kernel/test.config" "$ROOT/selftests/cpu_opv/config")
