@@ -125,6 +125,21 @@ static void that_are_anonymous_do_not(struct kunit *test)
 	expect_done(test, folio);
 }
 
+/* As a filesystem has it that keeps track of parts: one of them may be clean. */
+static void are_dirty_in_parts(struct kunit *test)
+{
+	struct page *page = pin(test, open_file(test));
+	struct folio *folio = page_folio(page);
+
+	folio_mark_dirty(folio);
+	folio_set_private(folio);
+	unpin_locked(test, page);
+	folio_unlock(folio);
+	user_page_mark_dirty(folio);
+	folio_clear_private(folio);
+	expect_done(test, folio);
+}
+
 static void are_not_waited_for_if_killed(struct kunit *test)
 {
 	struct folio *folio = unpin_locked(test, pin(test, open_file(test)));
@@ -197,6 +212,7 @@ static void that_lost_their_owner_are_tried_again(struct kunit *test)
 static struct kunit_case user_page_locked_cases[] = {
 	KUNIT_CASE(of_a_file_stay_pinned),
 	KUNIT_CASE(that_are_anonymous_do_not),
+	KUNIT_CASE(are_dirty_in_parts),
 	KUNIT_CASE(are_not_waited_for_if_killed),
 	KUNIT_CASE(that_lost_their_owner_are_tried_again),
 	{}
