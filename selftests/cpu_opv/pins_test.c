@@ -16,7 +16,6 @@
 
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
 #define LARGEST_SIZE	(32L << 20)	/* of a huge page */
-#define TIMEOUT_SEC	15		/* on a slow machine */
 #define NR_WAITS	50		/* of one call */
 
 FIXTURE(pins)
@@ -148,7 +147,7 @@ static long nr_pins(void)
 }
 
 /* What a load alone needs is not counted there. */
-TEST_F_TIMEOUT(pins, none_is_held, TIMEOUT_SEC)
+TEST_F(pins, none_is_held)
 {
 	long before = nr_pins();
 
@@ -167,7 +166,7 @@ TEST_F_TIMEOUT(pins, none_is_held, TIMEOUT_SEC)
  * Who serves one page drops the other before, so that the call has to wait
  * again, and again.
  */
-TEST_F_TIMEOUT(pins, none_is_held_however_often_it_waits, TIMEOUT_SEC)
+TEST_F(pins, none_is_held_however_often_it_waits)
 {
 	long before = nr_pins(), pins = before;
 	__u64 *served, *dropped;
@@ -244,7 +243,7 @@ static void end_by_sigbus(int sig)
 }
 
 /* A store has to get the page that was dropped, or else SIGBUS. */
-TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
+TEST_F(pins, store_gets_huge_page)
 {
 	const char *missing = have_one_huge_page(_metadata, self);
 	struct sigaction action = { .sa_handler = end_by_sigbus };
@@ -260,7 +259,7 @@ TEST_F_TIMEOUT(pins, store_gets_huge_page, TIMEOUT_SEC)
 }
 
 /* And so does the call. */
-TEST_F_TIMEOUT(pins, call_gets_huge_page, TIMEOUT_SEC)
+TEST_F(pins, call_gets_huge_page)
 {
 	const char *missing = have_one_huge_page(_metadata, self);
 

@@ -14,7 +14,7 @@
 
 #define INTERVAL_USEC	500
 #define RUN_USEC	100000
-#define SOON_USEC	5000000	/* on a slow machine */
+#define SOON_USEC	60000000	/* on a slow machine */
 
 static atomic_int nr_signals;
 

@@ -13,7 +13,7 @@
 
 #define USERFAULT_ABSENT	"needs CONFIG_USERFAULTFD with this mode, and root"
 
-#define USERFAULT_MSEC		5000	/* for what is to happen at once */
+#define USERFAULT_MSEC		60000	/* for what is to happen at once */
 
 /* Watches nr pages; returns the descriptor, or -1 if this cannot be had. */
 static inline int userfault_watch(const void *p, size_t nr, __u64 mode,
