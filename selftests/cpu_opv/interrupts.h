@@ -5,8 +5,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "cpu_opv_common.h"
 
@@ -105,6 +107,31 @@ static inline void stop_spinner(struct spinner *spinner)
 {
 	spinner->stop = true;
 	pthread_join(spinner->thread, NULL);
+}
+
+/*
+ * A process that does nothing at all, on a CPU, until it is killed. Returns
+ * once it does so there: its ID, or -errno.
+ */
+static inline pid_t start_spinning_child(int cpu)
+{
+	atomic_int *state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid;
+
+	if (state == MAP_FAILED)
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		/* Also if the test fails before it kills it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		*state = pin_to(cpu) ? -errno : 1;
+		for (;;)
+			;
+	}
+	while (pid > 0 && !*state)
+		sleep_usec(100);
+	return pid < 0 ? -errno : *state < 0 ? *state : pid;
 }
 
 #endif /* CPU_OPV_INTERRUPTS_H */

@@ -123,7 +123,8 @@ static void expect_one_each(struct __test_metadata *_metadata,
 {
 	settle(_metadata, self, nth_cpu(0));
 	call(_metadata, self);
-	EXPECT_LE(NR_CALLS, self->calls);
+	/* Some share one with something else that the CPU is to do. */
+	EXPECT_LE(NR_CALLS - NR_STRAYS, self->calls);
 	EXPECT_GE(NR_CALLS + NR_STRAYS, self->calls);
 	expect_way(_metadata, self, "busy");
 }
@@ -139,14 +140,9 @@ TEST_F_TIMEOUT(interrupts, one_of_busy_cpu, RUN_TIMEOUT)
 
 TEST_F_TIMEOUT(interrupts, one_of_cpu_busy_with_another_process, RUN_TIMEOUT)
 {
-	pid_t pid = fork();
+	pid_t pid = start_spinning_child(self->cpu);
 
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		pin_to(self->cpu);
-		for (;;)
-			;
-	}
+	ASSERT_LT(0, pid);
 	expect_one_each(_metadata, self);
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));

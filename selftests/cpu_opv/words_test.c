@@ -6,11 +6,10 @@
  *
  * Needs root, to read the count.
  */
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "interrupts.h"
 #include "kselftest_harness.h"
 #include "stats.h"
 
@@ -144,24 +143,22 @@ TEST_F(words, are_the_callers_where_another_process_runs)
 {
 	long *page = self->page;
 	struct cpu_op op = op_add(&page[1], 1, sizeof(long));
+	struct stats stats;
 	pid_t child;
 	int i;
 
 	if (self->other < 0)
 		SKIP(return, ONE_CPU);
 	allow_vectors_on_other(_metadata, self);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		page[1] = 100;
-		pin_to(self->other);
-		while (!self->stop)
-			;
-	}
-	/* There is no more of it to be seen than that the CPU is busy. */
-	usleep(10000);
+	page[1] = 100;
+	child = start_spinning_child(self->other);
+	ASSERT_LT(0, child);
+	page[1] = 1;
+	stats = read_stats();
 	for (i = 0; i < TRIES; i++)
 		EXPECT_EQ(0, cpu_opv(&op, 1, self->other, 0));
+	stats = stats_since(&stats);
+	EXPECT_LT(0, stat_of(&stats, "foreign"));
 	EXPECT_EQ(1 + TRIES, page[1]);
 	kill(child, SIGKILL);
 	ASSERT_EQ(child, waitpid(child, NULL, 0));
