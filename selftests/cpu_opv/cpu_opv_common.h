@@ -207,6 +207,9 @@ static inline long long run_usec(long long usec)
 	return seconds ? atof(seconds) * 1000000 : usec;
 }
 
+/* A test that has not met by chance what it is about goes on for so long. */
+#define CHANCE_USEC	30000000
+
 static inline void sleep_usec(long long usec)
 {
 	struct timespec time = {

@@ -15,6 +15,7 @@
 
 #define TRIES		100
 #define RUN_USEC	300000
+#define MIN_STORES	20	/* on a slow machine */
 #define REGION		(16 << 20)
 #define ONES		(-1UL / 255)	/* a word of bytes of 1 */
 
@@ -56,7 +57,7 @@ FIXTURE_SETUP(words)
 	self->other = nth_cpu(1);
 	ASSERT_EQ(0, pin_to(self->cpu));
 	self->page = map_pages(2);
-	ASSERT_NE(0, (uintptr_t)self->page);
+	ASSERT_TRUE((void *)self->page != MAP_FAILED);
 	for (i = 0; i < 8; i++)
 		self->page[i] = i;
 	ASSERT_EQ(0, run_one(self, op_add(self->page, 1, sizeof(long)),
@@ -287,14 +288,22 @@ static void *drop(void *arg)
 	return NULL;
 }
 
+static unsigned long unpinned_since(const struct stats *before)
+{
+	struct stats stats = stats_since(before);
+
+	return stat_of(&stats, "unpinned");
+}
+
 /*
  * A CPU may still access a page that is being dropped, where others map a new
- * one already.
+ * one already. While none is, loads are not pinned.
  */
 TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 {
 	long long end = now_usec() + run_usec(RUN_USEC);
-	unsigned long stale = 0, n = 0;
+	unsigned long stale = 0, n = 0, unpinned;
+	struct stats before = read_stats();
 	long *p, found, other = 0;
 	pthread_t thread;
 
@@ -306,7 +315,8 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 	madvise(self->region, REGION, MADV_NOHUGEPAGE);
 	p = (long *)self->region;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, drop, self));
-	while (now_usec() < end) {
+	while (now_usec() < end || n < 2 * MIN_STORES ||
+	       (!unpinned_since(&before) && now_usec() < end + CHANCE_USEC)) {
 		struct cpu_op stores[] = {
 			op_copy(p, &n, sizeof(n)),
 			op_copy(&other, &n, sizeof(n)),
@@ -314,16 +324,18 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 		struct cpu_op load = op_copy(&found, p, sizeof(found));
 
 		n += 2;
-		if (cpu_opv(stores, 2, self->cpu, 0) ||
-		    cpu_opv(&load, 1, self->cpu, 0))
-			break;
+		ASSERT_EQ(0, cpu_opv(stores, 2, self->cpu, 0));
+		ASSERT_EQ(0, cpu_opv(&load, 1, self->cpu, 0));
 		/* Or dropped, or what drop() stores. */
 		stale += found && found != n && found != ONES;
 	}
 	self->stop = true;
 	pthread_join(thread, NULL);
-	TH_LOG("%lu stores, %lu loads of another one", n / 2, stale);
+	unpinned = unpinned_since(&before);
+	TH_LOG("%lu stores, %lu loads not pinned, %lu of another one", n / 2,
+	       unpinned, stale);
 	EXPECT_EQ(0, stale);
+	EXPECT_LT(0, unpinned);
 }
 
 TEST_HARNESS_MAIN
