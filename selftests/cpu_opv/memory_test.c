@@ -119,19 +119,31 @@ TEST_F(memory, dropped)
 	EXPECT_EQ(5, *p);
 }
 
-/* A page that is taken back at will until it is dirty, as a store makes it. */
+/*
+ * A page that is taken back at will until it is dirty, as a store makes it: of
+ * one word, which needs no page pinned, and of two.
+ */
 TEST_F(memory, freed)
 {
-	__u64 *p = (void *)self->page, value = 7;
-	struct cpu_op store = op_copy(p, &value, sizeof(value));
+	__u64 value = 7;
+	int nr;
 
-	*p = 42;
-	if (madvise(p, page_size(), MADV_FREE))
-		SKIP(return, "needs MADV_FREE");
-	EXPECT_EQ(0, cpu_opv(&store, 1, self->cpu, 0));
-	if (madvise(p, page_size(), MADV_PAGEOUT))
-		SKIP(return, "needs MADV_PAGEOUT");
-	EXPECT_EQ(7, *p);
+	for (nr = 1; nr <= 2; nr++) {
+		__u64 *p = (void *)(self->page + (nr - 1) * page_size());
+		struct cpu_op stores[] = {
+			op_copy(&p[0], &value, sizeof(value)),
+			op_copy(&p[1], &value, sizeof(value)),
+		};
+
+		p[0] = 42;
+		if (madvise(p, page_size(), MADV_FREE))
+			SKIP(return, "needs MADV_FREE");
+		EXPECT_EQ(0, cpu_opv(stores, nr, self->cpu, 0));
+		if (madvise(p, page_size(), MADV_PAGEOUT))
+			SKIP(return, "needs MADV_PAGEOUT");
+		EXPECT_EQ(7, p[0]);
+		EXPECT_EQ(nr == 2 ? 7 : 0, p[1]);
+	}
 }
 
 static int wait_for_turn(int fd)
@@ -193,15 +205,19 @@ TEST_F(memory, fork_child_first)
 	after_fork(_metadata, self, true);
 }
 
-/* Loads leave parent and child the page that they share. */
+/*
+ * Loads leave parent and child the page that they share: of a word, which needs
+ * no page pinned, and of two.
+ */
 TEST_F(memory, fork_then_load)
 {
-	__u64 *p = (void *)self->page, value = 100;
-	struct cpu_op eq = op_eq(p, &value, sizeof(value));
+	__u64 *p = (void *)self->page, values[] = { 100, 0 };
+	struct cpu_op word = op_eq(p, values, sizeof(*values));
+	struct cpu_op words = op_eq(p, values, sizeof(values));
 	unsigned long long frame;
 	pid_t pid;
 
-	*p = value;
+	*p = values[0];
 	frame = frame_of(p);
 	if (!frame)
 		SKIP(return, "needs root, to see page frame numbers");
@@ -209,7 +225,9 @@ TEST_F(memory, fork_then_load)
 	ASSERT_LE(0, pid);
 	while (!pid)
 		pause();
-	EXPECT_EQ(0, cpu_opv(&eq, 1, self->cpu, 0));
+	EXPECT_EQ(0, cpu_opv(&word, 1, self->cpu, 0));
+	EXPECT_EQ(frame, frame_of(p));
+	EXPECT_EQ(0, cpu_opv(&words, 1, self->cpu, 0));
 	EXPECT_EQ(frame, frame_of(p));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
