@@ -56,4 +56,23 @@ static inline unsigned long stat_of(const struct stats *stats, const char *name)
 	return 0;
 }
 
+static inline unsigned long counted_since(const struct stats *before,
+					  const char *name)
+{
+	struct stats stats = stats_since(before);
+
+	return stat_of(&stats, name);
+}
+
+/*
+ * Whether a test that was to end at "end" goes on, as what is counted by this
+ * name is yet to be met by chance. It is not where nothing is counted.
+ */
+static inline bool is_to_be_met(const struct stats *before, const char *name,
+				long long end)
+{
+	return before->nr && now_usec() < end + CHANCE_USEC &&
+	       !counted_since(before, name);
+}
+
 #endif /* CPU_OPV_STATS_H */

@@ -288,13 +288,6 @@ static void *drop(void *arg)
 	return NULL;
 }
 
-static unsigned long unpinned_since(const struct stats *before)
-{
-	struct stats stats = stats_since(before);
-
-	return stat_of(&stats, "unpinned");
-}
-
 /*
  * A CPU may still access a page that is being dropped, where others map a new
  * one already. While none is, loads are not pinned.
@@ -316,7 +309,7 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 	p = (long *)self->region;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, drop, self));
 	while (now_usec() < end || n < 2 * MIN_STORES ||
-	       (!unpinned_since(&before) && now_usec() < end + CHANCE_USEC)) {
+	       is_to_be_met(&before, "unpinned", end)) {
 		struct cpu_op stores[] = {
 			op_copy(p, &n, sizeof(n)),
 			op_copy(&other, &n, sizeof(n)),
@@ -331,7 +324,7 @@ TEST_F_TIMEOUT(words, are_those_that_were_stored_last, RUN_TIMEOUT)
 	}
 	self->stop = true;
 	pthread_join(thread, NULL);
-	unpinned = unpinned_since(&before);
+	unpinned = counted_since(&before, "unpinned");
 	TH_LOG("%lu stores, %lu loads not pinned, %lu of another one", n / 2,
 	       unpinned, stale);
 	EXPECT_EQ(0, stale);
