@@ -6,6 +6,8 @@
  *
  * Run by run_slice_test.sh: the extension is for threads whose rseq is not
  * registered by the C library.
+ *
+ * As root it has extensions last longer, until it ends.
  */
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -19,16 +21,18 @@
 #ifdef RSEQ_KNOWS_ARCH
 
 #include <pthread.h>
-#include <stdatomic.h>
+
+#include "restore.h"
 
 /* After so many calls for its CPU, and so long, a thread is not just late. */
 #define LOST_CALLS	1000
 #define LOST_USEC	200000
 
 /* How long an extension is: the longest, for slow machines. */
-#define SLICE_NSEC	"/sys/kernel/debug/rseq/slice_ext_nsec"
-#define LONGEST_SLICE	"50000"
-#define SHORTEST_SLICE	"5000"
+static struct setting longest_slice[] = {
+	{ .path = "/sys/kernel/debug/rseq/slice_ext_nsec", .text = "50000" },
+	{},
+};
 
 FIXTURE(slice)
 {
@@ -162,7 +166,8 @@ FIXTURE_SETUP(slice)
 	ASSERT_EQ(0, syscall(SYS_membarrier,
 			     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ,
 			     0, 0));
-	write_file(SLICE_NSEC, LONGEST_SLICE);
+	/* Without root it does with what there is. */
+	change_settings(_metadata, longest_slice);
 	if (start_waiter(self))
 		SKIP(return, "may not use SCHED_FIFO");
 	ASSERT_EQ(0, pthread_create(&self->holder, NULL, hold_slices, self));
@@ -170,14 +175,9 @@ FIXTURE_SETUP(slice)
 		sched_yield();
 }
 
-FIXTURE_TEARDOWN(slice)
+FIXTURE_TEARDOWN_PARENT(slice)
 {
-	self->stop = true;
-	self->wake++;
-	futex(&self->wake, FUTEX_WAKE, 1);
-	pthread_join(self->holder, NULL);
-	pthread_join(self->waiter, NULL);
-	write_file(SLICE_NSEC, SHORTEST_SLICE);	/* the default */
+	wait_until_restored();
 }
 
 /*
@@ -220,6 +220,11 @@ TEST_F_TIMEOUT(slice, is_over_when_revoked, RUN_TIMEOUT)
 			       rounds, self->grants);
 		rounds++;
 	}
+	self->stop = true;
+	self->wake++;
+	futex(&self->wake, FUTEX_WAKE, 1);
+	ASSERT_EQ(0, pthread_join(self->holder, NULL));
+	ASSERT_EQ(0, pthread_join(self->waiter, NULL));
 	TH_LOG_OPERATIONS(rounds);
 	if (!self->grants)
 		SKIP(return, "this machine is too slow for a slice");
