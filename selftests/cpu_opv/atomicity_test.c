@@ -3,6 +3,10 @@
  * An operand of 1, 2, 4 or 8 bytes, naturally aligned, is loaded and stored as
  * one access: while it changes between two values that differ in every byte,
  * no mixture of the two is ever seen.
+ *
+ * The two threads are on a CPU each, and calls are for that of the caller: none
+ * keeps the other thread from running meanwhile. Vectors of one operation on a
+ * word are run without pinning its page, longer ones here are not.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,7 +24,7 @@ FIXTURE(word)
 {
 	/* Of len bytes; in a page that another CPU works on at the same time. */
 	void *word;
-	int cpu;
+	int cpu;		/* of that thread, which stays there */
 	atomic_bool stop;
 	pthread_t thread;
 	__u32 len;
@@ -99,6 +103,7 @@ FIXTURE_SETUP(word)
 	self->len = variant->len;
 	self->word = map_pages(1);
 	ASSERT_TRUE(self->word != MAP_FAILED);
+	ASSERT_EQ(0, pin_to(nth_cpu(0)));
 	store(self->word, LOW, self->len);
 }
 
@@ -111,9 +116,15 @@ static void *toggle_by_calls(void *arg)
 	FIXTURE_DATA(word) *self = arg;
 	unsigned int n;
 
-	/* To the one, the other and the one; then the other way round. */
+	if (pin_to(self->cpu))
+		self->error = -errno;
+	/*
+	 * To the one, the other and the one; then the other way round. Or only
+	 * once to each.
+	 */
 	for (n = 0; !self->stop && !self->error; n++) {
-		self->error = cpu_opv(&self->ops[n % 2], 3, self->cpu, 0);
+		self->error = cpu_opv(&self->ops[n % 2], n / 2 % 2 ? 1 : 3,
+				      self->cpu, 0);
 		self->calls++;
 	}
 	return NULL;
@@ -181,7 +192,9 @@ static void *toggle_by_stores(void *arg)
 {
 	FIXTURE_DATA(word) *self = arg;
 
-	while (!self->stop) {
+	if (pin_to(self->cpu))
+		self->error = -errno;
+	while (!self->stop && !self->error) {
 		store(self->word, HIGH, self->len);
 		store(self->word, LOW, self->len);
 	}
@@ -191,25 +204,32 @@ static void *toggle_by_stores(void *arg)
 TEST_F_TIMEOUT(word, memcpy_loads, RUN_TIMEOUT)
 {
 	long long end = now_usec() + run_usec(RUN_USEC);
+	int n, nr, cpu = nth_cpu(0);
+	bool low = false, high = false;
 	__u64 seen[4] = {};
-	int n;
 
 	for (n = 0; n < 4; n++)
 		self->ops[n] = op_copy(&seen[n], self->word, self->len);
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, toggle_by_stores,
 				    self));
-	while (now_usec() < end) {
-		ASSERT_EQ(0, cpu_opv(self->ops, 4, self->cpu, 0));
+	while (now_usec() < end ||
+	       ((!low || !high) && now_usec() < end + CHANCE_USEC)) {
+		nr = self->calls % 2 ? 1 : 4;
+		ASSERT_EQ(0, cpu_opv(self->ops, nr, cpu, 0));
 		self->calls++;
-		for (n = 0; n < 4; n++) {
+		for (n = 0; n < nr; n++) {
 			__u64 value = load(&seen[n], self->len);
 
 			ASSERT_FALSE(torn(value, self->len))
 				TH_LOG("saw %#llx", (unsigned long long)value);
+			low = low || value == part(LOW, self->len);
+			high = high || value == part(HIGH, self->len);
 		}
 	}
 	self->stop = true;
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
+	EXPECT_EQ(0, atomic_load(&self->error));
+	EXPECT_TRUE(low && high);
 	TH_LOG_OPERATIONS(self->calls);
 }
 
