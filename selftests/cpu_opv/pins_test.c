@@ -12,6 +12,7 @@
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 #include "restore.h"
+#include "stats.h"
 #include "userfault.h"
 
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
@@ -26,7 +27,7 @@ FIXTURE(pins)
 	void *content;		/* of what is served */
 	int fd;			/* of userfaultfd */
 	int cpu;
-	struct cpu_op ops[3];	/* the first one in the page */
+	struct cpu_op ops[4];	/* the first one in the page */
 	int nr_ops;
 	pthread_t caller;
 	int ret;		/* of the call */
@@ -146,9 +147,39 @@ static long nr_pins(void)
 	return acquired < 0 ? -1 : acquired - released;
 }
 
+/* Nor while the call looks which operand is at fault: the last one is. */
+static void find_fault(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(pins) *self,
+		       const FIXTURE_VARIANT(pins) *variant)
+{
+	__u64 *forbidden = map_pages(1), found = *self->page;
+	long before = nr_pins();
+
+	ASSERT_TRUE((void *)forbidden != MAP_FAILED);
+	ASSERT_EQ(0, mprotect(forbidden, page_size(), PROT_NONE));
+	self->ops[3] = op_add(forbidden, 1, sizeof(*forbidden));
+	ASSERT_EQ(0, madvise(self->awaited, page_size(), MADV_DONTNEED));
+	begin(_metadata, self, variant, 4);
+	ASSERT_EQ(0, userfault_copy(self->fd, self->awaited, self->content));
+	ASSERT_EQ(0, userfault_await(self->fd, self->awaited_too));
+	/* It comes to the last one, then looks at all once more. */
+	ASSERT_EQ(0, madvise(self->awaited, page_size(), MADV_DONTNEED));
+	ASSERT_EQ(0, userfault_copy(self->fd, self->awaited_too,
+				    self->content));
+	ASSERT_EQ(0, userfault_await(self->fd, self->awaited));
+	EXPECT_EQ(before, nr_pins());
+	ASSERT_EQ(0, userfault_copy(self->fd, self->awaited, self->content));
+	ASSERT_EQ(0, pthread_join(self->caller, NULL));
+	EXPECT_EQ(-EFAULT, self->ret);
+	EXPECT_EQ(found, *self->page);
+	EXPECT_EQ(0, *self->awaited);
+	EXPECT_EQ(before, nr_pins());
+}
+
 /* What a load alone needs is not counted there. */
 TEST_F(pins, none_is_held)
 {
+	struct stats stats = read_stats();
 	long before = nr_pins();
 
 	if (before < 0)
@@ -160,6 +191,9 @@ TEST_F(pins, none_is_held)
 	EXPECT_EQ(before, nr_pins());
 	finish(_metadata, self, variant, 5);
 	EXPECT_EQ(before, nr_pins());
+	find_fault(_metadata, self, variant);
+	/* Pages are only kept by a call that waits again and again. */
+	EXPECT_EQ(0, counted_since(&stats, "kept"));
 }
 
 /*
@@ -169,6 +203,7 @@ TEST_F(pins, none_is_held)
 TEST_F(pins, none_is_held_however_often_it_waits)
 {
 	long before = nr_pins(), pins = before;
+	struct stats stats = read_stats();
 	__u64 *served, *dropped;
 	int n;
 
@@ -194,6 +229,8 @@ TEST_F(pins, none_is_held_however_often_it_waits)
 	EXPECT_EQ(0, self->ret);
 	EXPECT_EQ(1, *self->awaited);
 	EXPECT_EQ(1, *self->awaited_too);
+	if (stats.nr)
+		EXPECT_LT(0, counted_since(&stats, "kept"));
 }
 
 static long huge_page_size(void)
