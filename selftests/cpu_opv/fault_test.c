@@ -406,20 +406,34 @@ TEST_F(fault, length_0)
 	}
 }
 
-/* A comparison that would stop the vector before it does not hide a fault. */
+/*
+ * A comparison that would stop the vector before it does not hide a fault, here
+ * of words that need no page pinned: the thread is there, and so is the page.
+ */
 TEST_F(fault, after_stopping_comparison)
 {
-	__u64 addr = addr_of(self->hole);
+	unsigned char *page = map_pages(1);
+	__u64 addrs[] = { addr_of(self->hole), addr_of(page) };
 	struct cpu_op ops[] = {
 		op_eq(self->zeros, self->ones, 1),
-		operation(self, variant, 8),
+		operation(self, variant, 4),
 	};
+	const __u8 off = 0, on = 1;
+	int cpu = aim(false);
+	size_t i;
 
-	EXPECT_EQ(1, cpu_opv(ops, 2, nth_cpu(0), 0));
-	put(&ops[1], variant->addr, &addr, sizeof(addr));
-	EXPECT_EQ(-EFAULT, cpu_opv(ops, 2, nth_cpu(0), 0));
-	put(&ops[1], variant->expect_fault, &(__u8){ 1 }, 1);
-	EXPECT_EQ(-EAGAIN, cpu_opv(ops, 2, nth_cpu(0), 0));
+	ASSERT_TRUE(page != MAP_FAILED);
+	memset(page, 0, self->page);
+	memset(self->zeros, 0, self->page);
+	ASSERT_EQ(0, mprotect(page, self->page, PROT_READ));
+	EXPECT_EQ(1, cpu_opv(ops, 2, cpu, 0));
+	for (i = 0; i < (variant->written ? 2 : 1); i++) {
+		put(&ops[1], variant->addr, &addrs[i], sizeof(addrs[i]));
+		put(&ops[1], variant->expect_fault, &off, 1);
+		EXPECT_EQ(-EFAULT, cpu_opv(ops, 2, cpu, 0));
+		put(&ops[1], variant->expect_fault, &on, 1);
+		EXPECT_EQ(-EAGAIN, cpu_opv(ops, 2, cpu, 0));
+	}
 }
 
 TEST_HARNESS_MAIN
