@@ -218,7 +218,9 @@ TEST_F_TIMEOUT(cpuset, changes, RUN_TIMEOUT)
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_changing, self));
-	while ((now_usec() < end || self->turns < MIN_TURNS) && !self->error) {
+	while ((now_usec() < end || self->turns < MIN_TURNS ||
+		((!done || !refused) && now_usec() < end + CHANCE_USEC)) &&
+	       !self->error) {
 		int ret = cpu_opv(&self->add, 1, self->cpu, 0);
 
 		if (ret)
@@ -231,6 +233,7 @@ TEST_F_TIMEOUT(cpuset, changes, RUN_TIMEOUT)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, self->error);
 	EXPECT_NE(0, done);
+	EXPECT_NE(0, refused);
 	TH_LOG_OPERATIONS(done);
 	TH_LOG("%lu refused, %d turns", refused, self->turns);
 }

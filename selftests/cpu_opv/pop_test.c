@@ -41,6 +41,7 @@ FIXTURE_VARIANT(pop)
 {
 	int (*take)(void *page);	/* away, once it is popped */
 	int (*give)(void *page);	/* back; 0 or -errno */
+	bool faults;			/* meanwhile, who accesses it */
 };
 
 static int map(void *page)
@@ -58,6 +59,7 @@ FIXTURE_VARIANT_ADD(pop, unmap)
 {
 	.take = unmap,
 	.give = map,
+	.faults = true,
 };
 
 static int forbid(void *page)
@@ -74,6 +76,7 @@ FIXTURE_VARIANT_ADD(pop, forbid)
 {
 	.take = forbid,
 	.give = allow,
+	.faults = true,
 };
 
 static int drop(void *page)
@@ -224,13 +227,18 @@ TEST_F_TIMEOUT(pop, tries_again_or_succeeds, RUN_TIMEOUT)
 	for (i = 0; i < nr; i++)
 		ASSERT_EQ(0, pthread_create(&self->threads[i], NULL,
 					    pop_and_push, self));
-	while ((now_usec() < end || self->pops < MIN_POPS) && !self->stop)
+	while ((now_usec() < end || self->pops < MIN_POPS ||
+		(variant->faults && !self->faults &&
+		 now_usec() < end + CHANCE_USEC)) && !self->stop)
 		usleep(1000);
 	self->stop = true;
 	for (i = 0; i < nr; i++)
 		ASSERT_EQ(0, pthread_join(self->threads[i], NULL));
 	ASSERT_TRUE(!self->error)
 		TH_LOG("%s (%d)", self->error, self->errno_of_call);
+
+	if (variant->faults)
+		EXPECT_LT(0, atomic_load(&self->faults));
 
 	/* Each node is in the list, once. */
 	for (i = 0, node = (void *)self->head; node; node = node->next, i++) {
