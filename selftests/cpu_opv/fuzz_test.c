@@ -294,7 +294,7 @@ static void shrink_and_print(FIXTURE_DATA(fuzz) *self, struct vector *v)
 
 /*
  * What may come out; to show that vectors of all kinds are made. The last one
- * is rare, as the flags have to be right by chance.
+ * is rare, as it needs one value of the flags.
  */
 static const int results[] = { 0, 1, 2, 3, 4, -EINVAL, -EFAULT, -EAGAIN,
 			       NR_CPU_OPS };

@@ -39,6 +39,9 @@ FIXTURE(move)
 	char *other;		/* page, for use by the disturbance */
 	size_t thp;		/* size of a huge page */
 	int node;		/* that the page goes to */
+	__u64 frame;		/* of page, before what may move it */
+	bool is_told;		/* which frame it is */
+	bool no_memory;		/* for a huge page */
 	unsigned long turns, moves;
 };
 
@@ -51,6 +54,7 @@ FIXTURE_VARIANT(move)
 	int plain;		/* what works without cpu_opv, at any moment */
 	int error;		/* that calls may return */
 	bool pause;		/* what is in use is not moved */
+	bool moves;		/* if not each time, then soon */
 };
 
 static const char *two_pages(FIXTURE_DATA(move) *self)
@@ -79,6 +83,7 @@ FIXTURE_VARIANT_ADD(move, copy_on_write)
 	.disturb = share_with_child,
 	.plain = PROT_READ | PROT_WRITE,
 	.pause = true,
+	.moves = true,
 };
 
 /* A call that has taken a page away from vectors has waited for the last one. */
@@ -164,6 +169,7 @@ FIXTURE_VARIANT_ADD(move, migrate)
 	.disturb = migrate,
 	.plain = PROT_READ | PROT_WRITE,
 	.pause = true,
+	.moves = true,
 };
 
 /* Compaction has something to do: free pages here and there. */
@@ -187,6 +193,8 @@ static int compact(FIXTURE_DATA(move) *self)
 {
 	int error = share_with_child(self);
 
+	/* What counts is what comes now; it may be where it is to be. */
+	self->frame = frame_of(self->page);
 	return error ?: write_file(COMPACT, "1");
 }
 
@@ -215,12 +223,16 @@ static const char *prepare_merging(FIXTURE_DATA(move) *self)
 		"needs CONFIG_KSM" : NULL;
 }
 
-/* Both pages hold the same for so long that it may be found out. */
+/*
+ * Both pages hold the same for so long that it may be found out: what is under
+ * way ends before, and the first time it is to be.
+ */
 static int merge(FIXTURE_DATA(move) *self)
 {
 	self->inc.paused = true;
+	usleep(1000);
 	memcpy(self->other, self->page, page_size());
-	usleep(rand() % 20000);
+	usleep(rand() % (self->moves ? 20000 : 200000));
 	self->inc.paused = false;
 	usleep(rand() % 500);
 	return 0;
@@ -232,6 +244,7 @@ FIXTURE_VARIANT_ADD(move, merge)
 	.disturb = merge,
 	.settings = ksm_settings,
 	.plain = PROT_READ | PROT_WRITE,
+	.moves = true,
 };
 
 /* The counter is in the middle of what can be a huge page, other at its end. */
@@ -265,6 +278,7 @@ static int collapse(FIXTURE_DATA(move) *self)
 	if (!madvise(self->page - self->thp / 2, self->thp, MADV_COLLAPSE))
 		return 0;
 	/* Pages are in use, or there is no huge page to be had. */
+	self->no_memory |= errno == ENOMEM;
 	return errno == EAGAIN || errno == EBUSY || errno == ENOMEM ? 0 : -errno;
 }
 
@@ -281,6 +295,7 @@ FIXTURE_VARIANT_ADD(move, drop_part_and_collapse)
 	.disturb = drop_part_and_collapse,
 	.plain = PROT_READ | PROT_WRITE,
 	.pause = true,
+	.moves = true,
 };
 
 static int protect_part_and_collapse(FIXTURE_DATA(move) *self)
@@ -297,6 +312,7 @@ FIXTURE_VARIANT_ADD(move, protect_part_and_collapse)
 	.disturb = protect_part_and_collapse,
 	.plain = PROT_READ | PROT_WRITE,
 	.pause = true,
+	.moves = true,
 };
 
 FIXTURE_SETUP(move)
@@ -321,13 +337,23 @@ FIXTURE_TEARDOWN_PARENT(move)
 static void turn(struct __test_metadata *_metadata, FIXTURE_DATA(move) *self,
 		 const FIXTURE_VARIANT(move) *variant)
 {
-	__u64 before = frame_of(self->page);
+	__u64 after;
 
+	self->frame = frame_of(self->page);
+	self->is_told |= self->frame;
 	if (variant->pause)
 		pause_increments(&self->inc);
 	EXPECT_EQ(0, variant->disturb(self));
-	self->moves += before != frame_of(self->page);
+	after = frame_of(self->page);
+	/* To be there at last is not to have moved. */
+	self->moves += self->frame && after && self->frame != after;
 	self->turns++;
+}
+
+static bool is_to_move(FIXTURE_DATA(move) *self,
+		       const FIXTURE_VARIANT(move) *variant)
+{
+	return variant->moves && self->is_told && !self->no_memory;
 }
 
 TEST_F_TIMEOUT(move, loses_nothing, RUN_TIMEOUT)
@@ -336,10 +362,14 @@ TEST_F_TIMEOUT(move, loses_nothing, RUN_TIMEOUT)
 
 	start(_metadata, &self->inc, self->page, variant->plain,
 	      variant->error);
-	while ((now_usec() < end || self->turns < MIN_TURNS) &&
+	while ((now_usec() < end || self->turns < MIN_TURNS ||
+		(is_to_move(self, variant) && !self->moves &&
+		 now_usec() < end + CHANCE_USEC)) &&
 	       !self->inc.stop && _metadata->exit_code == KSFT_PASS)
 		turn(_metadata, self, variant);
 	finish(_metadata, &self->inc);
+	if (is_to_move(self, variant))
+		EXPECT_LT(0, self->moves);
 	TH_LOG("%lu turns, the page moved in %lu; %lu calls failed",
 	       self->turns, self->moves, self->inc.failed);
 }
