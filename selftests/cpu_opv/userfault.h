@@ -66,15 +66,20 @@ static inline int userfault_read(int fd, uintptr_t *page)
 	return len == sizeof(msg) ? 0 : -errno;
 }
 
+/* Returns once the descriptor, which may be another one, has something to read. */
+static inline int userfault_poll(int fd)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pollfd, 1, USERFAULT_MSEC) > 0 ? 0 : -ETIMEDOUT;
+}
+
 /* Returns once somebody waits for the page. */
 static inline int userfault_await(int fd, const void *page)
 {
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 	uintptr_t awaited = 0;
 
-	if (poll(&pollfd, 1, USERFAULT_MSEC) <= 0)
-		return -ETIMEDOUT;
-	return userfault_read(fd, &awaited) ?:
+	return userfault_poll(fd) ?: userfault_read(fd, &awaited) ?:
 	       (awaited == addr_of(page) ? 0 : -EFAULT);
 }
 

@@ -32,6 +32,8 @@ FIXTURE(userfault)
 	atomic_ulong served;
 	atomic_bool serving;
 	atomic_int error;	/* of the server */
+	int ends[2];		/* of a pipe: a child's call waits */
+	pthread_t caller;	/* that waits */
 };
 
 FIXTURE_VARIANTS_OWN_AND_OTHER_CPU(userfault);
@@ -267,14 +269,25 @@ static void *call(void *arg)
 	return NULL;
 }
 
+static void *tell_that_it_waits(void *arg)
+{
+	FIXTURE_DATA(userfault) *self = arg;
+
+	if (userfault_poll(self->fd) || write(self->ends[1], "", 1) != 1)
+		_exit(4);
+	return NULL;
+}
+
 /* In a process of its own, as it is not to come back. */
 static void never_served(FIXTURE_DATA(userfault) *self, bool in_thread)
 {
-	pthread_t thread;
+	pthread_t thread, teller;
 
 	/* What was watched for the parent is not, here. */
 	if (!watch(self, UFFDIO_REGISTER_MODE_MISSING, 0))
 		_exit(2);
+	if (pthread_create(&teller, NULL, tell_that_it_waits, self))
+		_exit(3);
 	if (in_thread && pthread_create(&thread, NULL, call, self))
 		_exit(3);
 	if (!in_thread)
@@ -285,12 +298,18 @@ static void never_served(FIXTURE_DATA(userfault) *self, bool in_thread)
 static void can_be_killed(struct __test_metadata *_metadata,
 			  FIXTURE_DATA(userfault) *self, bool in_thread)
 {
-	pid_t pid = fork();
 	int status;
+	pid_t pid;
+	char byte;
 
+	ASSERT_EQ(0, pipe(self->ends));
+	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		never_served(self, in_thread);
+	close(self->ends[1]);
+	EXPECT_EQ(0, userfault_poll(self->ends[0]));
+	EXPECT_EQ(1, read(self->ends[0], &byte, 1));
 	usleep(WAIT_USEC);
 	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG))
 		TH_LOG("status %#x", status);
@@ -320,6 +339,15 @@ static void serve_in_handler(int sig)
 					    served_by_signal->pages);
 }
 
+static void *signal_who_waits(void *arg)
+{
+	FIXTURE_DATA(userfault) *self = arg;
+
+	if (!userfault_poll(self->fd))
+		pthread_kill(self->caller, SIGALRM);
+	return NULL;
+}
+
 /*
  * As in a load or store of the thread itself, a signal is handled while it
  * waits. Here nothing but the handler serves the page.
@@ -328,11 +356,14 @@ TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 100)
 {
 	struct sigaction action = { .sa_handler = serve_in_handler };
 	struct cpu_op add = op_add(self->pages, 5, 8);
+	pthread_t thread;
 
 	served_by_signal = self;
+	self->caller = pthread_self();
 	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
-	ualarm(WAIT_USEC, 0);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, signal_who_waits, self));
 	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, atomic_load(&self->error));
 	EXPECT_EQ(1, atomic_load(&self->served));
 	EXPECT_EQ(SERVED + 5, *(__u64 *)self->pages);
