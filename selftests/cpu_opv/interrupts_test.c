@@ -2,7 +2,8 @@
 /*
  * What cpu_opv(2) costs the CPU that it is aimed at: nothing if the caller is
  * there, or if it is idle, which it is left to be; one interrupt if it runs
- * something, be it of this process or another one.
+ * something, be it of this process or another one. The other CPUs are not
+ * interrupted.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -22,6 +23,8 @@ FIXTURE(interrupts)
 	__u64 counter;
 	int cpu;		/* the target */
 	long ipis, calls, switches;	/* of the target, before */
+	cpu_set_t others;	/* all but the target */
+	long of_others[CPU_SETSIZE];	/* calls, at the last look */
 	struct stats stats;
 };
 
@@ -34,6 +37,8 @@ FIXTURE_SETUP(interrupts)
 	if (nr_ipis(nth_cpu(0), true) < 0)
 		SKIP(return, NO_CALL_INTERRUPTS);
 	self->cpu = nth_cpu(nr_cpus() - 1);
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(self->others), &self->others));
+	CPU_CLR(self->cpu, &self->others);
 }
 
 FIXTURE_TEARDOWN(interrupts)
@@ -58,6 +63,23 @@ static long nr_switches(int cpu)
 	return nr;
 }
 
+/* How many calls the CPU has had that has had most of them since the last look. */
+static long look_at_others(FIXTURE_DATA(interrupts) *self)
+{
+	long nr, most = 0;
+	int cpu;
+
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &self->others))
+			continue;
+		nr = nr_ipis(cpu, true);
+		if (nr - self->of_others[cpu] > most)
+			most = nr - self->of_others[cpu];
+		self->of_others[cpu] = nr;
+	}
+	return most;
+}
+
 /* The caller stays away from the target, or there. */
 static void settle(struct __test_metadata *_metadata,
 		   FIXTURE_DATA(interrupts) *self, int cpu)
@@ -69,6 +91,7 @@ static void settle(struct __test_metadata *_metadata,
 	usleep(SETTLE_USEC);
 	if (cpu != self->cpu)
 		ASSERT_EQ(0, sched_setaffinity(0, sizeof(allowed), &allowed));
+	look_at_others(self);
 	self->stats = read_stats();
 	self->switches = nr_switches(self->cpu);
 	self->ipis = nr_ipis(self->cpu, false);
@@ -79,6 +102,7 @@ static void call(struct __test_metadata *_metadata,
 		 FIXTURE_DATA(interrupts) *self)
 {
 	struct cpu_op add = op_add(&self->counter, 1, sizeof(self->counter));
+	long most;
 	int i;
 
 	for (i = 0; i < NR_CALLS; i++)
@@ -87,9 +111,13 @@ static void call(struct __test_metadata *_metadata,
 	self->ipis = nr_ipis(self->cpu, false) - self->ipis;
 	self->switches = nr_switches(self->cpu) - self->switches;
 	self->stats = stats_since(&self->stats);
+	most = look_at_others(self);
 	EXPECT_EQ(NR_CALLS, self->counter);
+	/* Those that have something else to do are interrupted for that. */
+	EXPECT_GT(NR_CALLS / 2, most);
 	TH_LOG("%ld interrupts, %ld of them calls; %ld switches of tasks",
 	       self->ipis, self->calls, self->switches);
+	TH_LOG("of any other CPU %ld at most", most);
 }
 
 /* That it was so in each call, where the kernel counts them. */
