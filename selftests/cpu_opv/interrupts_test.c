@@ -63,7 +63,7 @@ static long nr_switches(int cpu)
 	return nr;
 }
 
-/* How many calls the CPU has had that has had most of them since the last look. */
+/* The most calls that one of them has had since the last look. */
 static long look_at_others(FIXTURE_DATA(interrupts) *self)
 {
 	long nr, most = 0;

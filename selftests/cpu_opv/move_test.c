@@ -2,8 +2,9 @@
 /*
  * Increments by cpu_opv(2) while the counter moves from page to page, or from
  * address to address, with what it holds: copy-on-write after fork(2),
- * mprotect(2), mremap(2), migration, compaction, same-page merging, collapse
- * into huge pages and their split. None is lost, nothing stale is read.
+ * mprotect(2), mremap(2), munmap(2) and mmap(2), migration, compaction, same-page
+ * merging, collapse into huge pages and their split. None is lost, nothing stale
+ * is read.
  *
  * stale_test is about pages that are dropped with what they hold.
  *
@@ -137,6 +138,44 @@ FIXTURE_VARIANT_ADD(move, remap)
 {
 	.prepare = two_pages,
 	.disturb = move_away_and_back,
+	.plain = PROT_NONE,
+	.error = -EFAULT,
+};
+
+/* Maps the memory at one address at another one, too: any, or this one. */
+static char *map_again(char *from, char *at)
+{
+	int flags = at ? MREMAP_MAYMOVE | MREMAP_FIXED : MREMAP_MAYMOVE;
+
+	return mremap(from, 0, page_size(), flags, at);
+}
+
+static const char *prepare_shared(FIXTURE_DATA(move) *self)
+{
+	self->page = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (self->page == MAP_FAILED)
+		return "needs memory";
+	self->other = map_again(self->page, NULL);
+	return self->other == MAP_FAILED ? "needs memory" : NULL;
+}
+
+static int unmap_and_map(FIXTURE_DATA(move) *self)
+{
+	int ret;
+
+	if (munmap(self->page, page_size()))
+		return -errno;
+	ret = expect_final(self->other);
+	if (map_again(self->other, self->page) != self->page)
+		return -errno;
+	return ret;
+}
+
+FIXTURE_VARIANT_ADD(move, unmap)
+{
+	.prepare = prepare_shared,
+	.disturb = unmap_and_map,
 	.plain = PROT_NONE,
 	.error = -EFAULT,
 };
