@@ -82,8 +82,8 @@ TEST_F_TIMEOUT(callers, interrupt_one_by_one, RUN_TIMEOUT)
 	for (n = 0; n < NR_CALLERS; n++)
 		ASSERT_EQ(0, pthread_create(&self->threads[n], NULL,
 					    call_until_stopped, self));
-	while (now_usec() < end || self->calls < MIN_CALLS ||
-	       is_to_be_met(&before, "contended", end))
+	while ((now_usec() < end || self->calls < MIN_CALLS ||
+		is_to_be_met(&before, "contended", end)) && !self->error)
 		sleep_usec(RUN_USEC / 10);
 	self->stop = true;
 	for (n = 0; n < NR_CALLERS; n++)
@@ -119,7 +119,7 @@ TEST_F_TIMEOUT(callers, can_be_killed, RUN_TIMEOUT)
 			call_until_stopped(self);
 			_exit(1);
 		}
-		usleep(RUN_USEC / 20);
+		usleep(now_usec() < end ? RUN_USEC / 20 : RUN_USEC);
 		start_usec = now_usec();
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
