@@ -6,7 +6,8 @@
  *
  * The vector needs one page that is there, and then one that userfaultfd(2)
  * watches. Who serves the latter changes the former before, and so after the
- * call has pinned it: nothing is left to chance.
+ * call has had it pinned: nothing is left to chance. While it waits nothing is
+ * pinned, but what it found before is not to count any more.
  *
  * Needs root, as userfaultfd(2) does for what the kernel accesses.
  */

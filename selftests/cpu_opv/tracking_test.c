@@ -6,8 +6,6 @@
  *
  * Needs root for the latter.
  */
-#include <linux/fs.h>
-
 #include "kselftest_harness.h"
 #include "increments.h"
 #include "userfault.h"
@@ -62,19 +60,7 @@ FIXTURE_VARIANT_ADD(tracking, accessed)
 static int is_noted(FIXTURE_DATA(tracking) *self,
 		    const FIXTURE_VARIANT(tracking) *variant, const void *page)
 {
-	struct page_region region = {};
-	struct pm_scan_arg arg = {
-		.size = sizeof(arg),
-		.start = addr_of(page),
-		.end = addr_of(page) + page_size(),
-		.vec = addr_of(&region),
-		.vec_len = 1,
-		.category_mask = variant->category,
-		.return_mask = variant->category,
-	};
-	int ret = ioctl(self->pagemap, PAGEMAP_SCAN, &arg);
-
-	return ret < 0 ? -errno : ret;
+	return page_is(self->pagemap, page, variant->category);
 }
 
 static void forget(struct __test_metadata *_metadata,

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
+#include <linux/fs.h>
 #include <linux/userfaultfd.h>
 
 #include "cpu_opv_common.h"
@@ -92,6 +93,27 @@ static inline int userfault_copy(int fd, const void *dst, const void *src)
 	};
 
 	return ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
+/*
+ * Whether /proc/self/pagemap, which is open, tells this PAGE_IS_* of the page:
+ * 1, 0 or -errno.
+ */
+static inline int page_is(int pagemap, const void *page, __u64 category)
+{
+	struct page_region region = {};
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = addr_of(page),
+		.end = addr_of(page) + page_size(),
+		.vec = addr_of(&region),
+		.vec_len = 1,
+		.category_mask = category,
+		.return_mask = category,
+	};
+	int ret = ioctl(pagemap, PAGEMAP_SCAN, &arg);
+
+	return ret < 0 ? -errno : ret;
 }
 
 #endif /* CPU_OPV_USERFAULT_H */
