@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 
+#include <linux/io_uring.h>
+
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
 
@@ -385,6 +387,17 @@ static void *map_device(void)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* The only one that may be written to, too. */
+static void *map_ring(void)
+{
+	struct io_uring_params params = {};
+	int fd = syscall(__NR_io_uring_setup, 1, &params);
+	void *p = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, fd, IORING_OFF_SQES);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 FIXTURE_VARIANT_ADD(refused, vdso)
 {
 	.name = "vDSO",
@@ -407,6 +420,12 @@ FIXTURE_VARIANT_ADD(refused, device)
 {
 	.name = "/dev/mem that can be mapped",
 	.find = map_device,
+};
+
+FIXTURE_VARIANT_ADD(refused, ring)
+{
+	.name = "ring of io_uring(7)",
+	.find = map_ring,
 };
 
 FIXTURE_SETUP(refused)
