@@ -374,7 +374,7 @@ FIXTURE_TEARDOWN_PARENT(move)
 }
 
 static void turn(struct __test_metadata *_metadata, FIXTURE_DATA(move) *self,
-		 const FIXTURE_VARIANT(move) *variant)
+		 const FIXTURE_VARIANT(move) *variant, bool at_rest)
 {
 	__u64 after;
 
@@ -382,7 +382,12 @@ static void turn(struct __test_metadata *_metadata, FIXTURE_DATA(move) *self,
 	self->is_told |= self->frame;
 	if (variant->pause)
 		pause_increments(&self->inc);
+	if (at_rest) {
+		self->inc.paused = true;
+		usleep(10000);
+	}
 	EXPECT_EQ(0, variant->disturb(self));
+	self->inc.paused = false;
 	after = frame_of(self->page);
 	/* To be there at last is not to have moved. */
 	self->moves += self->frame && after && self->frame != after;
@@ -404,8 +409,12 @@ TEST_F_TIMEOUT(move, loses_nothing, RUN_TIMEOUT)
 	while ((now_usec() < end || self->turns < MIN_TURNS ||
 		(is_to_move(self, variant) && !self->moves &&
 		 now_usec() < end + CHANCE_USEC)) &&
-	       !self->inc.stop && _metadata->exit_code == KSFT_PASS)
-		turn(_metadata, self, variant);
+	       !self->inc.stop && _metadata->exit_code == KSFT_PASS) {
+		/* Where somebody always has the page it does not move else. */
+		bool at_rest = now_usec() >= end && self->turns % 2;
+
+		turn(_metadata, self, variant, at_rest);
+	}
 	finish(_metadata, &self->inc);
 	if (is_to_move(self, variant))
 		EXPECT_LT(0, self->moves);

@@ -140,12 +140,32 @@ FIXTURE_TEARDOWN_PARENT(swap)
 	wait_until_restored();
 }
 
+/*
+ * A page that was just brought back is on a list of the CPU that did so, until
+ * that has more of them, or somebody there wants one to go.
+ */
+static void page_out_on_each_cpu(struct __test_metadata *_metadata,
+				 FIXTURE_DATA(swap) *self, size_t size)
+{
+	cpu_set_t allowed;
+	int cpu;
+
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(allowed), &allowed));
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &allowed) && !pin_to(cpu))
+			ASSERT_EQ(0, madvise(self->page, size, MADV_PAGEOUT));
+	}
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(allowed), &allowed));
+}
+
 /* What is in use does not go, and what has to be written goes by and by. */
 static void page_out(struct __test_metadata *_metadata,
-		     FIXTURE_DATA(swap) *self, size_t size)
+		     FIXTURE_DATA(swap) *self, size_t size, bool is_late)
 {
 	self->inc.paused = true;
 	usleep(rand() % 1000);
+	if (is_late)
+		page_out_on_each_cpu(_metadata, self, size);
 	ASSERT_EQ(0, madvise(self->page, size, MADV_PAGEOUT));
 	self->gone += self->is_told && !frame_of(self->page);
 	self->inc.paused = false;
@@ -164,7 +184,7 @@ TEST_F_TIMEOUT(swap, loses_nothing, RUN_TIMEOUT)
 	while ((now_usec() < end || self->turns < MIN_TURNS ||
 		(self->is_told && !self->gone &&
 		 now_usec() < end + CHANCE_USEC)) && !self->inc.stop)
-		page_out(_metadata, self, variant->size);
+		page_out(_metadata, self, variant->size, now_usec() >= end);
 	finish(_metadata, &self->inc);
 	if (self->is_told)
 		EXPECT_LT(0, self->gone);
