@@ -2,8 +2,9 @@
 /*
  * Many callers of cpu_opv(2) for one CPU, with the longest vectors: however many
  * there are, it runs one at a time, and has interrupts enabled between two of
- * them. They can be killed while they wait for that.
+ * them. Those that wait for that hold nothing, and can be killed.
  */
+#include <limits.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -14,12 +15,17 @@
 #define RUN_USEC	500000
 #define NR_CALLERS	48
 #define MIN_CALLS	200	/* on a slow machine */
+#define MIN_CHANGES	5
+#define MAX_CHANGES	40
+#define FEW		(NR_CALLERS / 4)
 #define SOON_USEC	60000000	/* on a slow machine */
 
 FIXTURE(callers)
 {
 	int cpu;		/* the target */
 	struct spinner spinner;	/* there */
+	char *pages;		/* two for each caller, and one more */
+	atomic_int nr;		/* of callers */
 	atomic_ulong calls;	/* from elsewhere */
 	atomic_bool stop;
 	atomic_int error;
@@ -33,6 +39,8 @@ FIXTURE_SETUP(callers)
 	if (nr_cpus() < 2)
 		SKIP(return, ONE_CPU);
 	self->cpu = nth_cpu(nr_cpus() - 1);
+	self->pages = map_pages(2 * NR_CALLERS + 1);
+	ASSERT_TRUE(self->pages != MAP_FAILED);
 	if (start_spinner(&self->spinner, self->cpu, true)) {
 		stop_spinner(&self->spinner);
 		SKIP(return, "needs root, for SCHED_FIFO");
@@ -51,8 +59,9 @@ FIXTURE_TEARDOWN(callers)
 static void *call_until_stopped(void *arg)
 {
 	FIXTURE_DATA(callers) *self = arg;
-	char from[CPU_OP_DATA_LEN_MAX], to[CPU_OP_DATA_LEN_MAX];
-	struct cpu_op op = op_copy(to, from, sizeof(to));
+	char from[CPU_OP_DATA_LEN_MAX];
+	char *to = self->pages + 2 * self->nr++ * page_size() + sizeof(long);
+	struct cpu_op op = op_copy(to, from, sizeof(from));
 	int ret;
 
 	memset(from, 1, sizeof(from));
@@ -67,13 +76,31 @@ static void *call_until_stopped(void *arg)
 	return NULL;
 }
 
+/*
+ * How many calls end while the mapping is changed that all of them store to. The
+ * change waits for those that have pages pinned there, as they have it locked,
+ * and the others wait for the change. So these are few, unless pages are pinned
+ * while a call waits for its turn.
+ */
+static unsigned long end_while_changing(struct __test_metadata *_metadata,
+					FIXTURE_DATA(callers) *self, bool back)
+{
+	char *last = self->pages + 2 * NR_CALLERS * page_size();
+	int prot = back ? PROT_READ | PROT_WRITE : PROT_READ;
+	unsigned long calls = self->calls;
+
+	ASSERT_EQ(0, mprotect(last, page_size(), prot));
+	return self->calls - calls;
+}
+
 /* More than one in an interrupt would be one stretch without interrupts. */
 TEST_F_TIMEOUT(callers, interrupt_one_by_one, RUN_TIMEOUT)
 {
 	long long end = now_usec() + run_usec(RUN_USEC);
 	long interrupts = nr_ipis(self->cpu, true);
+	unsigned long ended, least = ULONG_MAX;
 	struct stats before = read_stats();
-	int n;
+	int n, changes = 0;
 
 	if (interrupts < 0)
 		SKIP(return, NO_CALL_INTERRUPTS);
@@ -83,19 +110,30 @@ TEST_F_TIMEOUT(callers, interrupt_one_by_one, RUN_TIMEOUT)
 		ASSERT_EQ(0, pthread_create(&self->threads[n], NULL,
 					    call_until_stopped, self));
 	while ((now_usec() < end || self->calls < MIN_CALLS ||
-		is_to_be_met(&before, "contended", end)) && !self->error)
+		changes < MIN_CHANGES ||
+		(least >= FEW && changes < MAX_CHANGES) ||
+		is_to_be_met(&before, "contended", end)) && !self->error) {
 		sleep_usec(RUN_USEC / 10);
+		/* All have begun. */
+		if (self->calls < MIN_CALLS)
+			continue;
+		ended = end_while_changing(_metadata, self, changes++ % 2);
+		least = ended < least ? ended : least;
+	}
 	self->stop = true;
 	for (n = 0; n < NR_CALLERS; n++)
 		ASSERT_EQ(0, pthread_join(self->threads[n], NULL));
 	EXPECT_EQ(0, atomic_load(&self->error));
+	/* Now and then this thread is late to begin, or to look. */
+	EXPECT_GT(FEW, least);
 	interrupts = nr_ipis(self->cpu, true) - interrupts;
 	/* Some share one with something else that the CPU is to do. */
 	EXPECT_LE(self->calls - self->calls / 10, interrupts);
 	if (before.nr)
 		EXPECT_LT(0, counted_since(&before, "contended"));
 	TH_LOG_OPERATIONS(self->calls);
-	TH_LOG("%ld interrupts", interrupts);
+	TH_LOG("%ld interrupts; %lu calls at least in each of %d changes",
+	       interrupts, least, changes);
 }
 
 /* Whatever they wait for, for each other or for the CPU. */
