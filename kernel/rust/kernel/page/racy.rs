@@ -45,8 +45,8 @@ use core::{
 ///
 /// - `offset + len <= PAGE_SIZE`.
 /// - `page` points to a page that stays allocated for `'a`, that `kmap_local_page()` makes
-///   accessible, and whose memory nobody holds a Rust reference to, nor accesses in another way that
-///   must not race.
+///   accessible, and whose memory nobody holds a Rust reference to, nor accesses in another way
+///   that must not race.
 ///
 /// # Examples
 ///
