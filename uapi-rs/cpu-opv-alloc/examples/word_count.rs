@@ -70,7 +70,9 @@ fn count(roots: &[PathBuf]) -> (usize, Counts) {
     let (count_sender, counts) = mpsc::channel::<Counts>();
     let paths = Mutex::new(paths);
     thread::scope(|scope| {
-        scope.spawn(move || roots.iter().for_each(|root| find(root, &path_sender)));
+        // Where these are links, they are meant to be followed.
+        let real = roots.iter().filter_map(|root| root.canonicalize().ok());
+        scope.spawn(move || real.for_each(|root| find(&root, &path_sender)));
         for _ in 0..2 * thread::available_parallelism().map_or(2, usize::from) {
             let (paths, count_sender) = (&paths, count_sender.clone());
             scope.spawn(move || {
