@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::drain::{Drain, Header};
 use super::push::Push;
-use super::{LossMode, MOST, Records, TraceRing, size};
+use super::{LossMode, MOST, Record, Records, TraceRing, size};
 use crate::backend::Backend;
 use crate::cpu::Cpu;
 use crate::per_cpu::whole;
@@ -27,16 +27,22 @@ fn overwrite(ring: &TraceRing, cpu: Cpu) {
     }
 }
 
-#[test]
-fn data_that_was_overwritten_is_not_taken_out() {
+/// What is taken out of a record that was overwritten after it was found, and after `act`, which gets its position.
+fn taken_out_after(act: impl Fn(&Records, usize)) -> Option<Record> {
     let cpu = Cpu::current();
     let ring = TraceRing::new(0, LossMode::Overwrite);
     push(&ring, cpu, b"first");
     let drain = ring.drain_on(cpu);
     let found = drain.locate_by(cpu, Header::read).unwrap();
     overwrite(&ring, cpu);
+    act(ring.per_cpu.get_on(cpu), found.position);
     // It has the first one's header, and others' data.
-    assert_eq!(drain.take_out(cpu, &found), None);
+    drain.take_out(cpu, &found)
+}
+
+#[test]
+fn data_that_was_overwritten_is_not_taken_out() {
+    assert_eq!(taken_out_after(|_, _| {}), None);
 }
 
 #[test]
@@ -159,15 +165,8 @@ fn a_consumer_may_be_late_by_more_than_all_positions() {
 /// As on 32-bit systems, while 16 GiB go by: then it looks as if nothing had been overwritten.
 #[test]
 fn a_consumer_may_be_stopped_for_all_positions() {
-    let cpu = Cpu::current();
-    let ring = TraceRing::new(0, LossMode::Overwrite);
-    push(&ring, cpu, b"first");
-    let drain = ring.drain_on(cpu);
-    let found = drain.locate_by(cpu, Header::read).unwrap();
-    overwrite(&ring, cpu);
-    let records = ring.per_cpu.get_on(cpu);
-    records.oldest.store(found.position, Relaxed);
-    assert_eq!(drain.take_out(cpu, &found), None);
+    let come_again = |records: &Records, position| records.oldest.store(position, Relaxed);
+    assert_eq!(taken_out_after(come_again), None);
 }
 
 /// Where a producer was stopped, or gave up, after it had skipped what was left before the end.
