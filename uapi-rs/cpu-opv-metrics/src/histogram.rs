@@ -13,8 +13,8 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// Counts values, such as durations in seconds, by the range that they are in, and adds them up.
 ///
-/// To observe a value takes no atomic instruction and no lock, [mostly](crate#costs); and whoever reads the counts and the sum finds each value
-/// in both of them or in none. A clone is the same histogram.
+/// To observe a value takes no atomic instruction and no lock, [mostly](crate#costs); and whoever reads the counts and the
+/// sum finds each value in both of them or in none. A clone is the same histogram.
 ///
 /// On a 32-bit machine each count begins anew after 2 to the power of 32.
 ///
