@@ -116,7 +116,8 @@
 //!         pi_lock of the idle task
 //!           runqueue lock of cpu
 //!       mmap_lock                   only tried; page table locks
-//!   folio lock                      waited for with no page pinned, under no other lock
+//!   folio lock                      waited for under no other lock, with no page pinned but
+//!                                   those of files that are yet to be marked dirty
 //! ```
 
 mod pages;

@@ -8,7 +8,7 @@
 #include <linux/kthread.h>
 #include <linux/sched/signal.h>
 
-#define GIVES_UP_AFTER	(10 * HZ)	/* who waits all the same */
+#define GIVES_UP_AFTER	(60 * HZ)	/* or who waits all the same would hang */
 
 /* The task that has it. */
 struct other {

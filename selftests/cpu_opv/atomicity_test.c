@@ -212,8 +212,7 @@ TEST_F_TIMEOUT(word, memcpy_loads, RUN_TIMEOUT)
 		self->ops[n] = op_copy(&seen[n], self->word, self->len);
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, toggle_by_stores,
 				    self));
-	while (now_usec() < end ||
-	       ((!low || !high) && now_usec() < end + CHANCE_USEC)) {
+	while (now_usec() < end || is_awaited(low && high, end)) {
 		nr = self->calls % 2 ? 1 : 4;
 		ASSERT_EQ(0, cpu_opv(self->ops, nr, cpu, 0));
 		self->calls++;

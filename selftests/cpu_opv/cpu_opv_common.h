@@ -210,6 +210,12 @@ static inline long long run_usec(long long usec)
 /* A test that has not met by chance what it is about goes on for so long. */
 #define CHANCE_USEC	30000000
 
+/* Whether one that was to end at "end" goes on, to meet that. */
+static inline bool is_awaited(bool met, long long end)
+{
+	return !met && now_usec() < end + CHANCE_USEC;
+}
+
 static inline void sleep_usec(long long usec)
 {
 	struct timespec time = {

@@ -219,7 +219,7 @@ TEST_F_TIMEOUT(cpuset, changes, RUN_TIMEOUT)
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_changing, self));
 	while ((now_usec() < end || self->turns < MIN_TURNS ||
-		((!done || !refused) && now_usec() < end + CHANCE_USEC)) &&
+		is_awaited(done && refused, end)) &&
 	       !self->error) {
 		int ret = cpu_opv(&self->add, 1, self->cpu, 0);
 

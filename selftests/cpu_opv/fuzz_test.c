@@ -345,8 +345,7 @@ TEST_F_TIMEOUT(fuzz, does_as_the_model, RUN_TIMEOUT)
 			counts[i] += outcome.ret == results[i];
 		nr++;
 	} while (!one && (nr < MIN_VECTORS || now_usec() < end ||
-			  (!all_came_out(counts) &&
-			   now_usec() < end + CHANCE_USEC)));
+			  is_awaited(all_came_out(counts), end)));
 
 	for (i = 0; i < ARRAY_SIZE(results) && !one; i++)
 		TH_LOG("result %d: %lu", results[i], counts[i]);

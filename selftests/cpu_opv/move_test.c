@@ -248,6 +248,7 @@ FIXTURE_VARIANT_ADD(move, compact)
 static struct setting ksm_settings[] = {
 	{ KSM "smart_scan", "0" },
 	{ KSM "sleep_millisecs", "0" },
+	{ KSM "pages_to_scan", "10000" },
 	{ KSM "run", "1" },
 	{},
 };
@@ -407,8 +408,7 @@ TEST_F_TIMEOUT(move, loses_nothing, RUN_TIMEOUT)
 	start(_metadata, &self->inc, self->page, variant->plain,
 	      variant->error);
 	while ((now_usec() < end || self->turns < MIN_TURNS ||
-		(is_to_move(self, variant) && !self->moves &&
-		 now_usec() < end + CHANCE_USEC)) &&
+		(is_to_move(self, variant) && is_awaited(self->moves, end))) &&
 	       !self->inc.stop && _metadata->exit_code == KSFT_PASS) {
 		/* Where somebody always has the page it does not move else. */
 		bool at_rest = now_usec() >= end && self->turns % 2;

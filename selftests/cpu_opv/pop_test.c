@@ -228,8 +228,8 @@ TEST_F_TIMEOUT(pop, tries_again_or_succeeds, RUN_TIMEOUT)
 		ASSERT_EQ(0, pthread_create(&self->threads[i], NULL,
 					    pop_and_push, self));
 	while ((now_usec() < end || self->pops < MIN_POPS ||
-		(variant->faults && !self->faults &&
-		 now_usec() < end + CHANCE_USEC)) && !self->stop)
+		(variant->faults && is_awaited(self->faults, end))) &&
+	       !self->stop)
 		usleep(1000);
 	self->stop = true;
 	for (i = 0; i < nr; i++)

@@ -5,7 +5,7 @@
  * address another page: also right after the call has looked which one it is,
  * where something else has the CPU of the caller for a while.
  *
- * That such a page is met is certain only of root, who is told how often.
+ * Only root, who is told how often, can be sure that such a page is met.
  *
  * As no vector runs between two instructions of a thread on the target CPU
  * that find "runs" unchanged, the thread can tell what it must find.
@@ -21,7 +21,8 @@
 #define MIN_PAGES	20	/* on a slow machine */
 #define MIN_CALLS	50
 #define LOOKS		4	/* at each page */
-#define GAP_USEC	50	/* until the caller is preempted again */
+#define GAP_USEC	50	/* until the caller is preempted again, or more */
+#define LONGEST_GAP	10000
 #define PREEMPT_USEC	30	/* enough for the thread to renew the page */
 
 /* In the page that changes. */
@@ -156,13 +157,18 @@ static void *preempt_caller(void *arg)
 {
 	FIXTURE_DATA(stale) *self = arg;
 	struct sched_param param = { .sched_priority = 1 };
-	long long end;
+	long long end, gap = GAP_USEC;
+	unsigned long last = 0;
 
 	if (pin_to(nth_cpu(0)))
 		self->error = "cannot pin the thread that preempts";
 	sched_setscheduler(0, SCHED_FIFO, &param);
 	while (!self->stop) {
-		sleep_usec(GAP_USEC);
+		sleep_usec(gap);
+		/* On a slow machine a call may need more than one. */
+		gap = self->runs == last && gap < LONGEST_GAP ? 2 * gap :
+								GAP_USEC;
+		last = self->runs;
 		end = now_usec() + PREEMPT_USEC;
 		while (now_usec() < end)
 			;

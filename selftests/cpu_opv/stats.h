@@ -64,15 +64,11 @@ static inline unsigned long counted_since(const struct stats *before,
 	return stat_of(&stats, name);
 }
 
-/*
- * Whether a test that was to end at "end" goes on, as what is counted by this
- * name is yet to be met by chance. It is not where nothing is counted.
- */
+/* The same as is_awaited(), for what is counted by this name, if anything is. */
 static inline bool is_to_be_met(const struct stats *before, const char *name,
 				long long end)
 {
-	return before->nr && now_usec() < end + CHANCE_USEC &&
-	       !counted_since(before, name);
+	return before->nr && is_awaited(counted_since(before, name), end);
 }
 
 #endif /* CPU_OPV_STATS_H */

@@ -182,8 +182,8 @@ TEST_F_TIMEOUT(swap, loses_nothing, RUN_TIMEOUT)
 	self->is_told = frame_of(self->page);
 	start(_metadata, &self->inc, self->page, PROT_READ | PROT_WRITE, 0);
 	while ((now_usec() < end || self->turns < MIN_TURNS ||
-		(self->is_told && !self->gone &&
-		 now_usec() < end + CHANCE_USEC)) && !self->inc.stop)
+		(self->is_told && is_awaited(self->gone, end))) &&
+	       !self->inc.stop)
 		page_out(_metadata, self, variant->size, now_usec() >= end);
 	finish(_metadata, &self->inc);
 	if (self->is_told)

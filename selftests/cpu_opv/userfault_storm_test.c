@@ -149,7 +149,7 @@ TEST_F_TIMEOUT(userfault_storm, loses_nothing, RUN_TIMEOUT)
 
 	start(_metadata, &self->inc, self->page, PROT_READ | PROT_WRITE, 0);
 	while ((now_usec() < end || self->turns < MIN_TURNS ||
-		(to_meet && !self->busy && now_usec() < end + CHANCE_USEC)) &&
+		(to_meet && is_awaited(self->busy, end))) &&
 	       !self->inc.stop)
 		turn(_metadata, self, variant, now_usec() >= end);
 	finish(_metadata, &self->inc);
