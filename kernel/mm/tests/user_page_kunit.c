@@ -14,14 +14,17 @@
 #include <linux/mm_inline.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/pgtable.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/user_page.h>
+#include <asm/tlbflush.h>
 
 #define TRIES	500
 #define READ_WRITE	(PROT_READ | PROT_WRITE)
 
 KUNIT_DEFINE_ACTION_WRAPPER(put_file, fput, struct file *);
+KUNIT_DEFINE_ACTION_WRAPPER(clear_private, folio_clear_private, struct folio *);
 
 static struct file *open_file(struct kunit *test)
 {
@@ -133,10 +136,11 @@ static void are_dirty_in_parts(struct kunit *test)
 
 	folio_mark_dirty(folio);
 	folio_set_private(folio);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, clear_private,
+							   folio));
 	unpin_locked(test, page);
 	folio_unlock(folio);
 	user_page_mark_dirty(folio);
-	folio_clear_private(folio);
 	expect_done(test, folio);
 }
 
@@ -259,17 +263,17 @@ static void to_be_read_only_if_huge(struct kunit *test)
 {
 	unsigned long addr = map(test, NULL, 2 * HPAGE_PMD_SIZE, READ_WRITE);
 	struct page *page;
-	bool huge;
 
 	addr = ALIGN(addr, HPAGE_PMD_SIZE) + PAGE_SIZE;
 	page = pin_at(test, addr, 0);
-	huge = is_huge_zero_folio(page_folio(page));
+	if (!is_huge_zero_folio(page_folio(page))) {
+		user_page_unpin(page, false, false);
+		kunit_skip(test, "needs a huge page of zeros");
+	}
 
 	KUNIT_EXPECT_TRUE(test, is_mapped(addr, page, false));
 	KUNIT_EXPECT_FALSE(test, is_mapped(addr, page, true));
 	user_page_unpin(page, false, false);
-	if (!huge)
-		kunit_skip(test, "needs a huge page of zeros");
 }
 #endif
 
@@ -283,6 +287,39 @@ static void not_as_another_page(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, is_mapped(addr, other, false));
 	KUNIT_EXPECT_FALSE(test, is_mapped(other_addr, page, false));
 	user_page_unpin(other, false, false);
+	user_page_unpin(page, false, false);
+}
+
+/* As mprotect(2) does, but for the VMA. */
+static void forbid(struct kunit *test, unsigned long addr)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	pte_t *ptep, pte;
+	spinlock_t *ptl;
+
+	mmap_write_lock(mm);
+	vma = vma_lookup(mm, addr);
+	ptep = get_locked_pte(mm, addr, &ptl);
+	if (ptep) {
+		pte = ptep_modify_prot_start(vma, addr, ptep);
+		ptep_modify_prot_commit(vma, addr, ptep, pte,
+					pte_modify(pte, vm_get_page_prot(0)));
+		pte_unmap_unlock(ptep, ptl);
+		flush_tlb_page(vma, addr);
+	}
+	mmap_write_unlock(mm);
+	KUNIT_ASSERT_NOT_NULL(test, ptep);
+}
+
+static void not_once_forbidden(struct kunit *test)
+{
+	unsigned long addr = map_file(test, READ_WRITE);
+	struct page *page = pin_at(test, addr, 0);
+
+	forbid(test, addr);
+	KUNIT_EXPECT_FALSE(test, is_mapped(addr, page, false));
+	KUNIT_EXPECT_FALSE(test, is_mapped(addr, page, true));
 	user_page_unpin(page, false, false);
 }
 
@@ -338,6 +375,7 @@ static struct kunit_case user_page_mapped_cases[] = {
 	KUNIT_CASE(to_be_read_only_if_huge),
 #endif
 	KUNIT_CASE(not_as_another_page),
+	KUNIT_CASE(not_once_forbidden),
 	KUNIT_CASE(not_once_unmapped),
 #ifdef CONFIG_NUMA_BALANCING
 	KUNIT_CASE(not_for_numa_balancing),
