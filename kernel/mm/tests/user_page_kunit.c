@@ -295,8 +295,8 @@ static void forbid(struct kunit *test, unsigned long addr)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
+	spinlock_t *ptl; /* of the page table */
 	pte_t *ptep, pte;
-	spinlock_t *ptl;
 
 	mmap_write_lock(mm);
 	vma = vma_lookup(mm, addr);
