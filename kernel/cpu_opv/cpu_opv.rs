@@ -18,7 +18,7 @@
 //!    with interrupts disabled.
 //!
 //! Most vectors are of [words], and can do without 2 and 4 where they are run in the context of the
-//! caller.
+//! caller, or over a thread of its process.
 //!
 //! There are three ways to be alone with a CPU:
 //!
@@ -310,50 +310,13 @@ impl Call<'_> {
         result
     }
 
-    /// Tries to run a vector of words without pinning its pages. Else nothing was done, and `turn`
-    /// may be taken.
-    fn attempt_words(&self, turn: &mut Option<Turn>) -> Option<Outcome> {
-        // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody. Nor
-        // does a fault, as page faults are disabled then; with PowerPC's hash MMU it may lock an
-        // entry of the hash table, which nobody has locked who wakes. Nothing is dropped.
-        let result = unsafe {
-            self.run_in_context(turn, |order, irq| {
-                words::run(self.vector, &self.memory, order, irq)
-            })
-        };
-        let outcome = result?.ok()?;
-        count(Event::Unpinned);
-        Some(outcome)
-    }
-
-    /// Waits until there is nothing else to run on the CPU but the vector, and runs it.
-    ///
-    /// Its pages are `pinned`, and `steps` are in them.
-    fn run_alone(
+    /// Runs a vector by `run` in an interrupt handler on the CPU, and aborts the restartable
+    /// sequence that was interrupted. The caller must have its turn.
+    fn run_in_handler(
         &self,
-        pinned: &Pinned<'_>,
-        steps: &[Step<SpanTarget<'_>>],
-        mut turn: Option<Turn>,
+        run: impl FnOnce(Order, &LocalInterruptDisabled) -> Result<Outcome, Again> + Send,
     ) -> Result<Outcome, Again> {
         let cpu = self.cpu;
-        let check_and_run = |order, irq: &LocalInterruptDisabled| {
-            if !pinned.are_mapped(irq) {
-                return Err(Again::Stale);
-            }
-            let Ok(outcome) = span::run(steps.iter(), order, irq);
-            Ok(outcome)
-        };
-
-        // SAFETY: To look at page tables, to map pages locally and to access them takes no locks
-        // and wakes nobody. Nothing is dropped.
-        if let Some(result) = unsafe { self.run_in_context(&mut turn, check_and_run) } {
-            return result;
-        }
-        if turn.is_none() {
-            return Err(Again::Contended);
-        }
-
-        // It runs something.
         // SAFETY: The CPU number is valid.
         if !unsafe { bindings::cpu_opv_cpu_may_be_interrupted(i32::from(cpu)) } {
             return Err(Again::Between);
@@ -374,7 +337,7 @@ impl Call<'_> {
                 count(Event::Foreign);
                 Order::Full
             };
-            let outcome = check_and_run(order, irq)?;
+            let outcome = run(order, irq)?;
             rseq::abort_interrupted(irq);
             count(Event::Busy);
             Ok(outcome)
@@ -384,6 +347,79 @@ impl Call<'_> {
             count(Event::NotOnline);
             Err(Again::Between)
         })
+    }
+
+    /// Tries to run a vector of words over a thread of the caller's process, without pinning its
+    /// pages. Else nothing was done. The caller must have its turn.
+    // Not inlined, so that the other ways have less to set up.
+    #[inline(never)]
+    fn interrupt_for_words(&self) -> Option<Outcome> {
+        let remote = self.memory.remote()?;
+        // In vain, there would be two interrupts.
+        if !smp::runs_mm(self.cpu, self.memory.mm())
+            || !words::are_all(self.vector, &self.memory, &local_interrupt_disable())
+        {
+            return None;
+        }
+
+        let vector = self.vector;
+        let result = self.run_in_handler(|order, irq| {
+            let words = remote.words(irq).ok_or(Again::Stale)?;
+            words::run(vector, words, order, irq).map_err(|_| Again::Stale)
+        });
+        if result.is_err() {
+            count(Event::WordsLost);
+        }
+        result.ok()
+    }
+
+    /// Tries to run a vector of words without pinning its pages. Else nothing was done, and `turn`
+    /// may be taken.
+    fn attempt_words(&self, turn: &mut Option<Turn>) -> Option<Outcome> {
+        // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody. Nor
+        // does a fault, as page faults are disabled then; with PowerPC's hash MMU it may lock an
+        // entry of the hash table, which nobody has locked who wakes. Nothing is dropped.
+        let result = unsafe {
+            self.run_in_context(turn, |order, irq| {
+                words::run(self.vector, self.memory.words(irq), order, irq)
+            })
+        };
+        let outcome = match result {
+            Some(result) => result.ok()?,
+            None if turn.is_some() => self.interrupt_for_words()?,
+            None => return None,
+        };
+        count(Event::Unpinned);
+        Some(outcome)
+    }
+
+    /// Waits until there is nothing else to run on the CPU but the vector, and runs it.
+    ///
+    /// Its pages are `pinned`, and `steps` are in them.
+    fn run_alone(
+        &self,
+        pinned: &Pinned<'_>,
+        steps: &[Step<SpanTarget<'_>>],
+        mut turn: Option<Turn>,
+    ) -> Result<Outcome, Again> {
+        let check_and_run = |order, irq: &LocalInterruptDisabled| {
+            if !pinned.are_mapped(irq) {
+                return Err(Again::Stale);
+            }
+            let Ok(outcome) = span::run(steps.iter(), order, irq);
+            Ok(outcome)
+        };
+
+        // SAFETY: To look at page tables, to map pages locally and to access them takes no locks
+        // and wakes nobody. Nothing is dropped.
+        if let Some(result) = unsafe { self.run_in_context(&mut turn, check_and_run) } {
+            return result;
+        }
+        if turn.is_none() {
+            return Err(Again::Contended);
+        }
+
+        self.run_in_handler(check_and_run)
     }
 
     /// Tries to run the vector.

@@ -18,6 +18,7 @@ static const char * const names[NR_CPU_OPV_EVENTS] = {
 	[CPU_OPV_OFFLINE]	= "offline",
 	[CPU_OPV_BUSY]		= "busy",
 	[CPU_OPV_UNPINNED]	= "unpinned",
+	[CPU_OPV_WORDS_LOST]	= "words_lost",
 	[CPU_OPV_STALE]		= "stale",
 	[CPU_OPV_IDLE_LOST]	= "idle_lost",
 	[CPU_OPV_IDLE_BUSY]	= "idle_busy",

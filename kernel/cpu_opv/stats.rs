@@ -15,6 +15,7 @@ pub(super) enum Event {
     Own = bindings::cpu_opv_event_CPU_OPV_OWN,
     Busy = bindings::cpu_opv_event_CPU_OPV_BUSY,
     Unpinned = bindings::cpu_opv_event_CPU_OPV_UNPINNED,
+    WordsLost = bindings::cpu_opv_event_CPU_OPV_WORDS_LOST,
     Stale = bindings::cpu_opv_event_CPU_OPV_STALE,
     IdleLost = bindings::cpu_opv_event_CPU_OPV_IDLE_LOST,
     Moved = bindings::cpu_opv_event_CPU_OPV_MOVED,

@@ -6,7 +6,7 @@
 //! list, the end of a ring. The caller could do that by itself, at the addresses that it names, if
 //! it were alone with the CPU. So where a vector is run in its context, on that CPU or in the stead
 //! of one that runs nothing, that is what is done: with interrupts disabled, in the caller's own
-//! mapping.
+//! mapping. On a CPU that runs another thread of its process, an interrupt handler can do the same.
 //!
 //! There may be a page fault at any moment. As nothing is done after the only store, nothing was
 //! done before the fault, and the vector is run as others are.
@@ -48,17 +48,32 @@ pub(super) fn may_fault(vector: &Vector) -> bool {
     }
 }
 
+/// Whether all operands of `vector` are words, at this moment. An interrupt is in vain if not.
+pub(super) fn are_all(
+    vector: &Vector,
+    memory: &UserMemory<'_>,
+    irq: &LocalInterruptDisabled,
+) -> bool {
+    let mut words = memory.words(irq);
+
+    vector
+        .ops
+        .iter()
+        .rev()
+        .all(|op| step(op, &mut words).is_ok())
+}
+
 /// Runs `vector`, which [may fault](may_fault), if all its operands are words. If there is a fault,
 /// or they are not, nothing was done.
 ///
 /// Takes no lock that anybody holds to wake a task, also in the handler of a fault.
+#[inline]
 pub(super) fn run(
     vector: &Vector,
-    memory: &UserMemory<'_>,
+    mut words: UserWords<'_>,
     order: Order,
     irq: &LocalInterruptDisabled,
 ) -> Result<Outcome, Fault> {
-    let mut words = memory.words(irq);
     let mut steps = ArrayVec::<_, VEC_LEN_MAX>::new();
 
     // All have to be accessible, also those that a comparison keeps from being accessed. The last
@@ -69,7 +84,7 @@ pub(super) fn run(
     span::run(steps.iter().rev(), order, irq)
 }
 
-#[inline]
+#[inline(always)]
 fn step<'i>(op: &Op, words: &mut UserWords<'i>) -> Result<Step<UserWord<'i, Write>>, Fault> {
     Ok(match op {
         Op::Compare { a, b, wanted } => Step::Compare {

@@ -64,6 +64,11 @@
 #include <linux/userfaultfd_k.h>
 #include <linux/workqueue.h>
 
+#ifdef CONFIG_HAVE_USER_WORD_IN_IRQ
+#include <asm/pkru.h>
+#include <asm/tlbflush.h>
+#endif
+
 #include "internal.h"
 
 /*
@@ -500,6 +505,49 @@ bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 	       entry.pfn == page_to_pfn(page);
 }
 
+#ifdef CONFIG_HAVE_USER_WORD_IN_IRQ
+/**
+ * user_word_keys() - what its protection keys permit the current task
+ *
+ * Context: process context.
+ * Return: a value for user_words_are_here().
+ */
+u32 user_word_keys(void)
+{
+	return read_pkru();
+}
+
+/**
+ * user_words_are_here() - whether a handler may access the words of a task
+ * @mm: address space of the task
+ * @keys: what user_word_keys() returned to the task
+ *
+ * An interrupt may hit another task that has the same address space. The
+ * handler can access there what the first one has mapped, as long as the same
+ * protection keys apply: the hardware then checks what it would check there.
+ *
+ * That a task has @mm does not say that it is loaded. The kernel may be about
+ * to load it, or may use another one for the moment, such as that of EFI.
+ *
+ * Context: interrupt handler, with interrupts disabled.
+ * Return: whether the functions below can be used, until the handler returns.
+ */
+bool user_words_are_here(const struct mm_struct *mm, u32 keys)
+{
+	return current->mm == mm && nmi_uaccess_okay() && read_pkru() == keys;
+}
+#else
+u32 user_word_keys(void)
+{
+	return 0;
+}
+
+bool user_words_are_here(const struct mm_struct *mm, u32 keys)
+{
+	return false;
+}
+#endif /* CONFIG_HAVE_USER_WORD_IN_IRQ */
+
 /* Whether an access through an address without its tag would fail. */
 static bool tags_are_checked(void)
 {
@@ -542,7 +590,8 @@ static bool tags_are_checked(void)
  * then finds it; and before the access, which cannot have been made by an entry
  * from before the flush then.
  *
- * Context: process context with interrupts disabled, until the access.
+ * Context: process context, or a handler where user_words_are_here(); with
+ * interrupts disabled, until the access.
  * Return: whether user_word_load() and, with @write, user_word_store() can be
  * tried. So they can on all words of the page.
  */

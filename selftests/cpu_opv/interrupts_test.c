@@ -20,7 +20,7 @@
 
 FIXTURE(interrupts)
 {
-	__u64 counter;
+	long *counter;
 	int cpu;		/* the target */
 	long ipis, calls, switches;	/* of the target, before */
 	cpu_set_t others;	/* all but the target */
@@ -36,6 +36,9 @@ FIXTURE_SETUP(interrupts)
 		SKIP(return, ONE_CPU);
 	if (nr_ipis(nth_cpu(0), true) < 0)
 		SKIP(return, NO_CALL_INTERRUPTS);
+	self->counter = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE((void *)self->counter != MAP_FAILED);
 	self->cpu = nth_cpu(nr_cpus() - 1);
 	ASSERT_EQ(0, sched_getaffinity(0, sizeof(self->others), &self->others));
 	CPU_CLR(self->cpu, &self->others);
@@ -101,7 +104,7 @@ static void settle(struct __test_metadata *_metadata,
 static void call(struct __test_metadata *_metadata,
 		 FIXTURE_DATA(interrupts) *self)
 {
-	struct cpu_op add = op_add(&self->counter, 1, sizeof(self->counter));
+	struct cpu_op add = op_add(self->counter, 1, sizeof(long));
 	long most;
 	int i;
 
@@ -112,7 +115,7 @@ static void call(struct __test_metadata *_metadata,
 	self->switches = nr_switches(self->cpu) - self->switches;
 	self->stats = stats_since(&self->stats);
 	most = look_at_others(self);
-	EXPECT_EQ(NR_CALLS, self->counter);
+	EXPECT_EQ(NR_CALLS, *self->counter);
 	/* Those that have something else to do are interrupted for that. */
 	EXPECT_GT(NR_CALLS / 2, most);
 	TH_LOG("%ld interrupts, %ld of them calls; %ld switches of tasks",
@@ -166,10 +169,30 @@ TEST_F_TIMEOUT(interrupts, one_of_busy_cpu, RUN_TIMEOUT)
 	stop_spinner(&spinner);
 }
 
+/* It need not be pinned, if the handler can access it. */
+static void use_private_word(struct __test_metadata *_metadata,
+			     FIXTURE_DATA(interrupts) *self)
+{
+	self->counter = map_pages(1);
+	ASSERT_TRUE((void *)self->counter != MAP_FAILED);
+}
+
+TEST_F_TIMEOUT(interrupts, one_of_busy_cpu_for_a_word, RUN_TIMEOUT)
+{
+	struct spinner spinner;
+
+	use_private_word(_metadata, self);
+	ASSERT_EQ(0, start_spinner(&spinner, self->cpu, false));
+	expect_one_each(_metadata, self);
+	stop_spinner(&spinner);
+}
+
 TEST_F_TIMEOUT(interrupts, one_of_cpu_busy_with_another_process, RUN_TIMEOUT)
 {
-	pid_t pid = start_spinning_child(self->cpu);
+	pid_t pid;
 
+	use_private_word(_metadata, self);
+	pid = start_spinning_child(self->cpu);
 	ASSERT_LT(0, pid);
 	expect_one_each(_metadata, self);
 	ASSERT_EQ(0, kill(pid, SIGKILL));

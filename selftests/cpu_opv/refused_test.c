@@ -6,16 +6,10 @@
  * on the target CPU.
  */
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
-
-#ifndef PKEY_DISABLE_ACCESS
-#define PKEY_DISABLE_ACCESS	0x1
-#define PKEY_DISABLE_WRITE	0x2
-#endif
+#include "pkey.h"
 
 #ifndef __NR_memfd_secret
 #define __NR_memfd_secret	447
@@ -137,63 +131,23 @@ TEST_F(refused, execute_only)
 
 #if defined(__x86_64__) || defined(__i386__)
 
-/* In what the thread may do, each key has two bits. */
-static void set_rights(int pkey, unsigned int rights)
-{
-	unsigned int all, none;
-
-	asm volatile("rdpkru" : "=a"(all), "=d"(none) : "c"(0));
-	all = (all & ~(3U << 2 * pkey)) | rights << 2 * pkey;
-	asm volatile("wrpkru" : : "a"(all), "c"(0), "d"(0) : "memory");
-}
-
-struct neighbour {
-	int cpu;
-	int pkey;
-	unsigned int rights;
-	atomic_bool running, stop;
-};
-
-static void *run_with_rights(void *arg)
-{
-	struct neighbour *neighbour = arg;
-
-	pin_to(neighbour->cpu);
-	set_rights(neighbour->pkey, neighbour->rights);
-	neighbour->running = true;
-	while (!neighbour->stop)
-		;
-	return NULL;
-}
-
 /* The first nr_good operations are what the caller can do. */
 static void with_rights(struct __test_metadata *_metadata,
 			FIXTURE_DATA(refused) *self, unsigned int here,
 			unsigned int there, int nr_good)
 {
-	struct neighbour neighbour = {
-		.cpu = self->cpu,
-		.pkey = syscall(__NR_pkey_alloc, 0, 0),
-		.rights = there,
-	};
-	pthread_t thread;
+	struct neighbour neighbour;
+	int ret = start_neighbour(&neighbour, self->cpu, self->value, there);
 
 	if (neighbour.pkey < 0)
-		SKIP(return, "needs protection keys");
-	ASSERT_EQ(0, syscall(__NR_pkey_mprotect, self->value, page_size(),
-			     PROT_READ | PROT_WRITE, neighbour.pkey));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, run_with_rights,
-				    &neighbour));
-	while (!neighbour.running)
-		sched_yield();
-
+		SKIP(return, PKEY_ABSENT);
+	ASSERT_EQ(0, ret);
 	set_rights(neighbour.pkey, here);
 	expect_all(_metadata, self, 0, nr_good, true);
 	expect_all(_metadata, self, nr_good, NR_ALL, false);
 	set_rights(neighbour.pkey, 0);
 	EXPECT_EQ(nr_good == NR_ALL ? 2 : 42, *self->value);
-	neighbour.stop = true;
-	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, stop_neighbour(&neighbour));
 }
 
 TEST_F(refused, pkey_of_neighbour_forbids_access)

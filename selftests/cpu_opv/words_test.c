@@ -11,6 +11,7 @@
 
 #include "interrupts.h"
 #include "kselftest_harness.h"
+#include "pkey.h"
 #include "stats.h"
 
 #define TRIES		100
@@ -138,6 +139,74 @@ TEST_F(words, of_an_idle_cpu_are_not_pinned)
 	EXPECT_GT(TRIES, i);
 	EXPECT_EQ(1, stat_of(&since, "idle"));
 }
+
+/* Where handlers cannot tell whose memory they have, none are accessed there. */
+#if defined(__x86_64__) || defined(__i386__)
+
+TEST_F(words, of_a_busy_cpu_are_not_pinned)
+{
+	struct cpu_op op = op_add(self->page, 1, sizeof(long));
+	struct spinner spinner;
+	struct stats before, since;
+	int i;
+
+	if (self->other < 0)
+		SKIP(return, ONE_CPU);
+	allow_vectors_on_other(_metadata, self);
+	ASSERT_EQ(0, start_spinner(&spinner, self->other, false));
+	*self->page = 0;
+	for (i = 1; i <= TRIES; i++) {
+		before = read_stats();
+		ASSERT_EQ(0, cpu_opv(&op, 1, self->other, 0));
+		since = stats_since(&before);
+		/* They are if the thread is preempted. */
+		if (stat_of(&since, "unpinned") && stat_of(&since, "busy"))
+			break;
+	}
+	EXPECT_GE(TRIES, i);
+	EXPECT_EQ(i, *self->page);
+	stop_spinner(&spinner);
+}
+
+/* The rights of the caller count, on the other CPU, too. */
+static void with_rights(struct __test_metadata *_metadata,
+			FIXTURE_DATA(words) *self, unsigned int here,
+			unsigned int there, int result)
+{
+	struct cpu_op op = op_add(self->page, 1, sizeof(long));
+	struct stats before = read_stats();
+	struct neighbour neighbour;
+	int i, ret;
+
+	if (self->other < 0)
+		SKIP(return, ONE_CPU);
+	allow_vectors_on_other(_metadata, self);
+	*self->page = 0;
+	ret = start_neighbour(&neighbour, self->other, self->page, there);
+	if (neighbour.pkey < 0)
+		SKIP(return, PKEY_ABSENT);
+	ASSERT_EQ(0, ret);
+	set_rights(neighbour.pkey, here);
+	for (i = 0; i < TRIES; i++)
+		ASSERT_EQ(result, cpu_opv(&op, 1, self->other, 0));
+	EXPECT_EQ(0, counted_since(&before, "unpinned"));
+	EXPECT_EQ(!result, !!counted_since(&before, "words_lost"));
+	set_rights(neighbour.pkey, 0);
+	EXPECT_EQ(result ? 0 : TRIES, *self->page);
+	ASSERT_EQ(0, stop_neighbour(&neighbour));
+}
+
+TEST_F(words, that_the_neighbour_may_not_access_are_pinned)
+{
+	with_rights(_metadata, self, 0, PKEY_DISABLE_ACCESS, 0);
+}
+
+TEST_F(words, that_the_caller_may_not_access_are_refused)
+{
+	with_rights(_metadata, self, PKEY_DISABLE_ACCESS, 0, -EFAULT);
+}
+
+#endif
 
 /* At the same address it has memory of its own. */
 TEST_F(words, are_the_callers_where_another_process_runs)

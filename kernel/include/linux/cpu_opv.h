@@ -25,6 +25,7 @@ enum cpu_opv_event {
 	CPU_OPV_BUSY,
 	/* edges */
 	CPU_OPV_UNPINNED,
+	CPU_OPV_WORDS_LOST,
 	CPU_OPV_STALE,
 	CPU_OPV_IDLE_LOST,
 	CPU_OPV_IDLE_BUSY,

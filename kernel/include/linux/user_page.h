@@ -22,6 +22,8 @@ void user_page_mark_dirty(struct folio *folio);
 bool user_page_mapped(struct mm_struct *mm, unsigned long addr,
 		      const struct page *page, bool write);
 
+u32 user_word_keys(void);
+bool user_words_are_here(const struct mm_struct *mm, u32 keys);
 bool user_word_is_plain(unsigned long addr, bool write);
 bool user_word_load(unsigned long addr, unsigned int len, u64 *value);
 bool user_word_store(unsigned long addr, unsigned int len, u64 value);

@@ -13,8 +13,10 @@
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mman.h>
+#include <linux/mmu_context.h>
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/user_page.h>
@@ -445,11 +447,55 @@ static void are_plain_once_it_was_flushed_for_a_pin(struct kunit *test)
 }
 #endif
 
+#ifdef CONFIG_HAVE_USER_WORD_IN_IRQ
+static bool are_here(const struct mm_struct *mm, u32 keys)
+{
+	bool here;
+
+	local_irq_disable();
+	here = user_words_are_here(mm, keys);
+	local_irq_enable();
+	return here;
+}
+
+static void are_here_by_their_mm_and_keys(struct kunit *test)
+{
+	u32 keys = user_word_keys();
+
+	map_word(test);
+	KUNIT_EXPECT_TRUE(test, are_here(current->mm, keys));
+	KUNIT_EXPECT_FALSE(test, are_here(&init_mm, keys));
+	KUNIT_EXPECT_FALSE(test, are_here(current->mm, ~keys));
+}
+
+/* As the kernel does to call EFI, for instance. */
+static void are_not_here_while_another_mm_is_loaded(struct kunit *test)
+{
+	struct mm_struct *mm, *loaded;
+	bool here;
+
+	map_word(test);
+	mm = mm_alloc();
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	local_irq_disable();
+	loaded = use_temporary_mm(mm);
+	here = user_words_are_here(current->mm, user_word_keys());
+	unuse_temporary_mm(loaded);
+	local_irq_enable();
+	mmput(mm);
+	KUNIT_EXPECT_FALSE(test, here);
+}
+#endif
+
 static struct kunit_case user_word_cases[] = {
 	KUNIT_CASE(are_not_plain_while_a_flush_is_due),
 #ifdef CONFIG_ARCH_WANT_BATCHED_UNMAP_TLB_FLUSH
 	KUNIT_CASE(are_not_plain_while_reclaim_has_to_flush),
 	KUNIT_CASE(are_plain_once_it_was_flushed_for_a_pin),
+#endif
+#ifdef CONFIG_HAVE_USER_WORD_IN_IRQ
+	KUNIT_CASE(are_here_by_their_mm_and_keys),
+	KUNIT_CASE(are_not_here_while_another_mm_is_loaded),
 #endif
 	{}
 };

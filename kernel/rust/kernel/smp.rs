@@ -24,6 +24,7 @@ use crate::{
         Result, //
     },
     interrupt::LocalInterruptDisabled,
+    mm::Mm,
     prelude::ENXIO, //
 };
 use core::ffi::{
@@ -111,6 +112,15 @@ where
 pub fn runs_idle_task(cpu: CpuId) -> bool {
     // SAFETY: By the type invariant, `cpu` is a valid CPU number.
     unsafe { bindings::cpu_runs_idle_task(i32::from(cpu)) }
+}
+
+/// Whether `cpu` runs a task that has the address space `mm`.
+///
+/// Looked at without a lock, so the answer may be outdated.
+#[inline]
+pub fn runs_mm(cpu: CpuId, mm: &Mm) -> bool {
+    // SAFETY: By the type invariant, `cpu` is a valid CPU number.
+    unsafe { bindings::cpu_runs_mm(i32::from(cpu), mm.as_raw()) }
 }
 
 /// Runs the closure of a [`Call`] if `idle` is what its CPU runs.

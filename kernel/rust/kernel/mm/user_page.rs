@@ -182,6 +182,21 @@ impl<'a> UserMemory<'a> {
         }
     }
 
+    /// Returns what lets an interrupt handler on another CPU access words of the memory, or
+    /// [`None`] if none can on this architecture.
+    #[inline]
+    pub fn remote(&self) -> Option<RemoteUserMemory<'a>> {
+        if !cfg!(CONFIG_HAVE_USER_WORD_IN_IRQ) {
+            return None;
+        }
+        // INVARIANT: By the type invariants of `self`.
+        Some(RemoteUserMemory {
+            mm: self.mm,
+            // SAFETY: Always safe to call by a task.
+            keys: unsafe { bindings::user_word_keys() },
+        })
+    }
+
     /// # Safety
     ///
     /// `page` must have been pinned through `addr` for `A`, and not be unpinned by others.
@@ -198,6 +213,37 @@ impl<'a> UserMemory<'a> {
             mm: self.mm,
             dirty: false,
             _access: PhantomData,
+        })
+    }
+}
+
+/// The memory of a task, for an interrupt handler on another CPU.
+///
+/// # Invariants
+///
+/// `keys` is what the protection keys of a task permit that has `mm`.
+#[derive(Clone, Copy)]
+pub struct RemoteUserMemory<'a> {
+    mm: &'a MmWithUser,
+    keys: u32,
+}
+
+impl<'a> RemoteUserMemory<'a> {
+    /// Returns access to words of the memory, as long as interrupts are disabled, if the task that
+    /// was interrupted has the same memory, and what may be accessed of it is the same.
+    #[inline]
+    pub fn words<'i>(&self, _irq: &'i LocalInterruptDisabled) -> Option<UserWords<'i>>
+    where
+        'a: 'i,
+    {
+        // SAFETY: Interrupts are disabled.
+        let are_here = unsafe { bindings::user_words_are_here(self.mm.as_raw(), self.keys) };
+
+        // INVARIANT: No page of a task has such an address. As just checked, the current task has
+        // the memory.
+        are_here.then_some(UserWords {
+            plain: [usize::MAX; 2],
+            _irq: PhantomData,
         })
     }
 }
@@ -346,8 +392,8 @@ pub struct Fault;
 
 /// Words of the current task's memory, accessed where the task maps them, without pinning pages.
 ///
-/// What the task may do is what the hardware lets it do at the moment of the access. Nothing is
-/// held.
+/// In an interrupt handler that is the task that was interrupted. What it may do is what the
+/// hardware lets it do at the moment of the access. Nothing is held.
 ///
 /// # Invariants
 ///
