@@ -8,8 +8,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 
 use cpu_opv::{
@@ -122,6 +122,21 @@ mod increment {
         let counts = ByCpu::new(|| Padded(AtomicUsize::new(0)));
         thousand(bencher, || {
             counts[cpu_by_getcpu()].0.fetch_add(1, Relaxed);
+        });
+    }
+
+    /// As `metrics_util::registry::AtomicStorage` makes them.
+    #[divan::bench]
+    fn metrics(bencher: Bencher) {
+        let counter = metrics::Counter::from_arc(Arc::new(AtomicU64::new(0)));
+        thousand(bencher, || counter.increment(1));
+    }
+
+    #[divan::bench]
+    fn prometheus_client(bencher: Bencher) {
+        let counter: prometheus_client::metrics::counter::Counter = Default::default();
+        thousand(bencher, || {
+            counter.inc();
         });
     }
 

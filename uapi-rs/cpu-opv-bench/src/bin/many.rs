@@ -9,7 +9,8 @@
 use std::env;
 use std::fs;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use cpu_opv::{Backend, Counter, Cpu, PerCpu, Word};
@@ -53,13 +54,35 @@ impl Count for Box<AtomicUsize> {
     }
 }
 
+/// As `metrics_util::registry::AtomicStorage` makes them.
+impl Count for metrics::Counter {
+    fn counted() -> Option<Self> {
+        let counter = Self::from_arc(Arc::new(AtomicU64::new(0)));
+        counter.increment(1);
+        Some(counter)
+    }
+}
+
+impl Count for prometheus_client::metrics::counter::Counter {
+    fn counted() -> Option<Self> {
+        let counter = Self::default();
+        counter.inc();
+        Some(counter)
+    }
+}
+
 type Row = (&'static str, fn(usize));
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 6] = [
     ("cpu_opv::Counter", row::<Counter>),
     ("a mapping each", row::<PerCpu<Word>>),
     ("an atomic for each CPU", row::<ByCpu<Padded<AtomicUsize>>>),
     ("one atomic", row::<Box<AtomicUsize>>),
+    ("metrics", row::<metrics::Counter>),
+    (
+        "prometheus-client",
+        row::<prometheus_client::metrics::counter::Counter>,
+    ),
 ];
 
 fn main() {
