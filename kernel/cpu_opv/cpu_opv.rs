@@ -18,7 +18,7 @@
 //!    with interrupts disabled.
 //!
 //! Most vectors are of [words], and can do without 2 and 4 where they are run in the context of the
-//! caller, or over a thread of its process.
+//! caller, or over a thread of its process, if an interrupt handler can tell that it is one.
 //!
 //! There are three ways to be alone with a CPU:
 //!
@@ -351,7 +351,7 @@ impl Call<'_> {
 
     /// Tries to run a vector of words over a thread of the caller's process, without pinning its
     /// pages. Else nothing was done. The caller must have its turn.
-    // Not inlined, so that the other ways have less to set up.
+    // Out of the way of those who interrupt nobody.
     #[inline(never)]
     fn interrupt_for_words(&self) -> Option<Outcome> {
         let remote = self.memory.remote()?;

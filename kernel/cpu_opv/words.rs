@@ -84,6 +84,7 @@ pub(super) fn run(
     span::run(steps.iter().rev(), order, irq)
 }
 
+// Called, it made an addition 49 instructions dearer.
 #[inline(always)]
 fn step<'i>(op: &Op, words: &mut UserWords<'i>) -> Result<Step<UserWord<'i, Write>>, Fault> {
     Ok(match op {

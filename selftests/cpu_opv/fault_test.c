@@ -6,11 +6,7 @@
  */
 #include "cpu_opv_common.h"
 #include "kselftest_harness.h"
-
-#ifndef PKEY_DISABLE_ACCESS
-#define PKEY_DISABLE_ACCESS	0x1
-#define PKEY_DISABLE_WRITE	0x2
-#endif
+#include "pkey.h"
 
 FIXTURE(fault)
 {
@@ -310,7 +306,7 @@ static void with_pkey(struct __test_metadata *_metadata,
 	unsigned char *page = map_pages(1);
 
 	if (pkey < 0)
-		SKIP(return, "needs protection keys");
+		SKIP(return, PKEY_ABSENT);
 	ASSERT_TRUE(page != MAP_FAILED);
 	memset(page, 0, self->page);
 	ASSERT_EQ(0, syscall(__NR_pkey_mprotect, page, self->page,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Protection keys, and a thread on a CPU whose rights are others than the caller's. */
+/* Protection keys, and a thread whose rights are others than the caller's. */
 #ifndef CPU_OPV_PKEY_H
 #define CPU_OPV_PKEY_H
 
@@ -48,7 +48,7 @@ static inline void *run_with_rights(void *arg)
 	return NULL;
 }
 
-/* Gives the page a key, and returns once a thread runs on the CPU; 0 or -errno. */
+/* Gives the page a key, and returns once the thread runs; 0 or -errno. */
 static inline int start_neighbour(struct neighbour *neighbour, int cpu,
 				  void *page, unsigned int rights)
 {
