@@ -149,7 +149,7 @@ proctype Caller(mtype me) {
 	byte rounds, i, a, p, q;
 	bool keep, is_stale, had, looked;
 
-try:	/* Call::run(): a try begins with a look at the permission. */
+try:	/* Call::run_pinned(): a try begins with a look at the permission. */
 	atomic {
 		RUNS(me) ->
 		had = allowed[me];

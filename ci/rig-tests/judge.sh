@@ -70,6 +70,13 @@ unexpected_skip() {
 	altered 's/^ok 3 c/& # SKIP needs another/' | passes
 }
 
+# With CPU_OPV_SECONDS a program may have other cases.
+torture() {
+	printf '%s\t%s\n' tests/one 4 >"$judged/expected/torture"
+	altered '' | passes || return
+	altered '' | CPU_OPV_SECONDS=3 fails "abi/tests/one has 3 cases, and not 4"
+}
+
 missing_rows() {
 	altered '6s/3/2/; /^ok 3 c/d' | fails "abi/tests/one has 2 cases, and not 3" || return
 	altered '2s/3/2/; /two/Q' | head -n -1 | fails "abi/tests/two has 0 cases, and not 1" || return
@@ -141,6 +148,7 @@ check "KTAP that fails, or is not all there" wrong_ktap || true
 check "a result that does not begin its line" glued_result || true
 check "skips that are not expected, and such that are" unexpected_skip || true
 check "cases that are missing" missing_rows || true
+check "what torture does otherwise" torture || true
 check "a run of which nothing is expected" nothing_is_known || true
 check "what is recorded is expected" recorded || true
 check "reports on the console" consoles || true
