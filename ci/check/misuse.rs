@@ -151,6 +151,13 @@ fn interrupts_of_another_cpu(page: &UserPage<'_, Read>, cpu: CpuId) -> Result<bo
     smp::call_on(cpu, |_irq| page.is_mapped(&irq))
 }
 
+// A look at the runqueue of a CPU that is not possible.
+
+#[cfg(any_cpu)] // E0133: runs_idle_task
+fn any_cpu(cpu: CpuId) -> bool {
+    smp::runs_idle_task(cpu)
+}
+
 // Any code at all under a runqueue lock.
 
 #[cfg(anything_while_idle)] // E0133: call_while_idle

@@ -252,6 +252,10 @@ impl From<NeedsBuffer> for Again {
 }
 
 /// A call of cpu_opv(2), its arguments checked.
+///
+/// # Invariants
+///
+/// `cpu` is possible.
 struct Call<'a> {
     current: &'a CurrentTask,
     memory: UserMemory<'a>,
@@ -292,7 +296,8 @@ impl Call<'_> {
         }
 
         // It runs nothing.
-        if !smp::runs_idle_task(cpu) {
+        // SAFETY: By the type invariants.
+        if !unsafe { smp::runs_idle_task(cpu) } {
             return None;
         }
         let run = |irq: &LocalInterruptDisabled| {
@@ -302,7 +307,7 @@ impl Call<'_> {
             }
             result
         };
-        // SAFETY: By the safety requirements of this function.
+        // SAFETY: By the safety requirements of this function, and the type invariants.
         let result = unsafe { smp::call_while_idle(cpu, run) };
         if result.is_none() {
             count(Event::IdleLost);
@@ -355,10 +360,11 @@ impl Call<'_> {
     #[inline(never)]
     fn interrupt_for_words(&self) -> Option<Outcome> {
         let remote = self.memory.remote()?;
+        // SAFETY: By the type invariants.
+        let runs_mm = unsafe { smp::runs_mm(self.cpu, self.memory.mm()) };
+
         // In vain, there would be two interrupts.
-        if !smp::runs_mm(self.cpu, self.memory.mm())
-            || !words::are_all(self.vector, &self.memory, &local_interrupt_disable())
-        {
+        if !runs_mm || !words::are_all(self.vector, &self.memory, &local_interrupt_disable()) {
             return None;
         }
 
@@ -367,7 +373,7 @@ impl Call<'_> {
             let words = remote.words(irq).ok_or(Again::Stale)?;
             words::run(vector, words, order, irq).map_err(|_| Again::Stale)
         });
-        if result.is_err() {
+        if let Err(Again::Stale) = result {
             count(Event::WordsLost);
         }
         result.ok()
@@ -377,8 +383,9 @@ impl Call<'_> {
     /// may be taken.
     fn attempt_words(&self, turn: &mut Option<Turn>) -> Option<Outcome> {
         // SAFETY: To look at page tables and to access memory takes no locks and wakes nobody. Nor
-        // does a fault, as page faults are disabled then; with PowerPC's hash MMU it may lock an
-        // entry of the hash table, which nobody has locked who wakes. Nothing is dropped.
+        // does a fault, as page faults are disabled then; but with PowerPC's hash MMU it may lock
+        // an entry of the hash table, and with NOHZ_FULL a node of RCU. Nobody wakes a task who has
+        // locked these. Nothing is dropped.
         let result = unsafe {
             self.run_in_context(turn, |order, irq| {
                 words::run(self.vector, self.memory.words(irq), order, irq)
@@ -557,6 +564,7 @@ fn cpu_opv(ops: UserPtr, cpuopcnt: i32, cpu: i32, flags: i32) -> Result<i32> {
     let memory = UserMemory::of(current).ok_or(EFAULT)?;
     let mut vector = Vector::default();
     vector.read(ops, count, &memory)?;
+    // INVARIANT: Nobody is allowed on a CPU that is not possible.
     let call = Call {
         current,
         memory,

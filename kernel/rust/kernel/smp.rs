@@ -108,18 +108,26 @@ where
 ///
 /// The idle task need not be done idling: it is what runs until another task is switched in, also
 /// if one was woken already.
+///
+/// # Safety
+///
+/// `cpu` must be possible, which not every CPU number is.
 #[inline]
-pub fn runs_idle_task(cpu: CpuId) -> bool {
-    // SAFETY: By the type invariant, `cpu` is a valid CPU number.
+pub unsafe fn runs_idle_task(cpu: CpuId) -> bool {
+    // SAFETY: By the safety requirements of this function.
     unsafe { bindings::cpu_runs_idle_task(i32::from(cpu)) }
 }
 
 /// Whether `cpu` runs a task that has the address space `mm`.
 ///
 /// Looked at without a lock, so the answer may be outdated.
+///
+/// # Safety
+///
+/// `cpu` must be possible.
 #[inline]
-pub fn runs_mm(cpu: CpuId, mm: &Mm) -> bool {
-    // SAFETY: By the type invariant, `cpu` is a valid CPU number.
+pub unsafe fn runs_mm(cpu: CpuId, mm: &Mm) -> bool {
+    // SAFETY: By the safety requirements of this function.
     unsafe { bindings::cpu_runs_mm(i32::from(cpu), mm.as_raw()) }
 }
 
@@ -168,6 +176,8 @@ where
 ///
 /// # Safety
 ///
+/// `cpu` must be possible.
+///
 /// `func` is called with interrupts disabled, and with `cpu`'s runqueue locked. It must not sleep,
 /// nor take a lock that is ever held while a task is woken; so it must not wake anybody, print or
 /// warn, either. While it runs, CPUs that want to wake a task on `cpu` spin.
@@ -175,7 +185,7 @@ pub unsafe fn call_while_idle<F, R>(cpu: CpuId, func: F) -> Option<R>
 where
     F: FnOnce(&LocalInterruptDisabled) -> R,
 {
-    // SAFETY: By the type invariant, `cpu` is a valid CPU number.
+    // SAFETY: By the safety requirements of this function.
     let idle = unsafe { bindings::idle_task(i32::from(cpu)) };
     if idle.is_null() {
         return None;

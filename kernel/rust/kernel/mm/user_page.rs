@@ -72,7 +72,7 @@ impl Access for Write {
 ///
 /// # Invariants
 ///
-/// `mm` is that of the current task, which is `current`.
+/// `mm` is that of the current task, which is `current`, and was not interrupted.
 #[derive(Clone, Copy)]
 pub struct UserMemory<'a> {
     mm: &'a MmWithUser,
@@ -81,9 +81,15 @@ pub struct UserMemory<'a> {
 }
 
 impl<'a> UserMemory<'a> {
-    /// Returns the memory of the current task, or [`None`] if it has none, as a kernel thread.
+    /// Returns the memory of the current task, or [`None`] if it has none, as a kernel thread; or
+    /// in an interrupt handler, which may come while the CPU has other memory loaded than that of
+    /// the task: see [`Self::remote()`].
     #[inline]
     pub fn of(current: &'a CurrentTask) -> Option<Self> {
+        // SAFETY: Always safe to call.
+        if !unsafe { bindings::in_task() } {
+            return None;
+        }
         // INVARIANT: A `CurrentTask` is the current task as long as it is borrowed.
         Some(Self {
             mm: current.mm()?,
