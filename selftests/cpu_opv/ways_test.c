@@ -2,8 +2,9 @@
 /*
  * All ways in which cpu_opv(2) gets to be alone with a CPU at once: by callers
  * on CPUs that go idle and get busy all the time, that come and go, and by
- * callers elsewhere. No vector is under way while another one is, or a thread of
- * that CPU; each finds what the thread wrote before; none is lost.
+ * callers elsewhere. Some pin pages, and some are of words, on the same memory.
+ * No vector is under way while another one is, or a thread of that CPU; each
+ * finds what the thread wrote before; none is lost.
  *
  * What the kernel counts of the ways and their edges is printed. Of each way,
  * and in a long run of the edges that are met often, some must have been taken:
@@ -39,6 +40,7 @@ struct target {
 	atomic_ulong turn;		/* of the thread there */
 	atomic_ulong loads;		/* of the turn, by vectors, ... */
 	atomic_ulong seen;		/* ... and what the last one found */
+	atomic_ulong none;		/* which is 0 */
 	atomic_char busy[LEN];			/* 1 while a vector is under way */
 };
 
@@ -54,6 +56,7 @@ FIXTURE(ways)
 	const char *complaint;
 	pid_t stranger;			/* another process on the targets */
 	bool can_go;			/* the last target */
+	bool has_words;			/* which are not pinned */
 	struct worker {
 		FIXTURE_DATA(ways) *self;
 		pthread_t thread;
@@ -126,13 +129,35 @@ static int call_to_load(FIXTURE_DATA(ways) *self, int n)
 	return cpu_opv(ops, ARRAY_SIZE(ops), self->cpus[n], 0);
 }
 
+/* One of words. */
+static int call_for_words(FIXTURE_DATA(ways) *self, int n)
+{
+	struct target *target = self->targets[n];
+	struct cpu_op ops[] = {
+		op_eq(target->busy, &target->none, sizeof(target->none)),
+		op_add(&target->counter, 1, sizeof(target->counter)),
+	};
+
+	return cpu_opv(ops, ARRAY_SIZE(ops), self->cpus[n], 0);
+}
+
+static int call_of_some_kind(FIXTURE_DATA(ways) *self, int n, int kind)
+{
+	switch (kind % 3) {
+	case 0:
+		return call_alone(self, n);
+	case 1:
+		return call_to_load(self, n);
+	default:
+		return call_for_words(self, n);
+	}
+}
+
 static void call(struct worker *worker, int n)
 {
 	FIXTURE_DATA(ways) *self = worker->self;
-	int ret;
+	int ret = call_of_some_kind(self, n, rand_r(&worker->random));
 
-	ret = rand_r(&worker->random) % 2 ? call_alone(self, n) :
-					    call_to_load(self, n);
 	if (ret == 1)
 		complain(self, "a vector found another one under way");
 	else if (ret)
@@ -279,10 +304,31 @@ static void finish(struct __test_metadata *_metadata, FIXTURE_DATA(ways) *self)
 	TH_LOG("%lu looks", looks);
 }
 
-static const char * const the_ways[] = { "own", "idle", "busy", "offline" };
+/* Whether a kernel that can do without pins did. */
+static bool has_words(FIXTURE_DATA(ways) *self)
+{
+	struct stats before = read_stats();
+
+	self->targets[0]->counter = 0;
+	call_for_words(self, 0);
+	self->targets[0]->counter = 0;
+	return counted_since(&before, "unpinned");
+}
+
+static const char * const the_ways[] = {
+	"own", "idle", "busy", "offline", "unpinned",
+};
+
 static const char * const often_met[] = {
 	"foreign", "contended", "idle_lost", "faulted",
 };
+
+/* Whether there is such a way here, so far. */
+static bool is_there(FIXTURE_DATA(ways) *self, const char *way)
+{
+	return (self->can_go || strcmp(way, "offline")) &&
+	       (self->has_words || strcmp(way, "unpinned"));
+}
 
 /* The first that was not met often enough, if that is known, or NULL. */
 static const char *not_met(FIXTURE_DATA(ways) *self, const struct stats *before,
@@ -293,7 +339,7 @@ static const char *not_met(FIXTURE_DATA(ways) *self, const struct stats *before,
 
 	for (i = 0; stats.nr && i < ARRAY_SIZE(the_ways); i++) {
 		if (stat_of(&stats, the_ways[i]) < MIN_MET &&
-		    (self->can_go || strcmp(the_ways[i], "offline")))
+		    is_there(self, the_ways[i]))
 			return the_ways[i];
 	}
 	for (i = 0; stats.nr && was_long && i < ARRAY_SIZE(often_met); i++) {
@@ -344,10 +390,12 @@ static unsigned int storm(FIXTURE_DATA(ways) *self, const struct stats *before)
 
 TEST_F_TIMEOUT(ways, all_at_once, RUN_TIMEOUT)
 {
-	struct stats before = read_stats();
+	struct stats before;
 	const char *missing;
 	unsigned int turns;
 
+	self->has_words = has_words(self);
+	before = read_stats();
 	start(_metadata, self);
 	turns = storm(self, &before);
 	finish(_metadata, self);
