@@ -85,9 +85,13 @@ static inline void *spin(void *arg)
 	if (pin_to(spinner->cpu) ||
 	    (spinner->alone && sched_setscheduler(0, SCHED_FIFO, &param)))
 		spinner->error = errno;
-	for (turns = 1; !spinner->stop; turns++)
+	for (turns = 1; !spinner->stop; turns++) {
 		atomic_store_explicit(&spinner->turns, turns,
 				      memory_order_relaxed);
+		/* With PREEMPT_RT, timers have a thread of that priority, too. */
+		if (spinner->alone)
+			sched_yield();
+	}
 	return NULL;
 }
 
