@@ -147,6 +147,50 @@ fn a_cpu_that_one_is_not_allowed_on_is_left_alone() {
     assert_eq!(accounts.out(), 0);
 }
 
+/// A thread that is to be cancelled, as soon as it comes to where that can be. It returns `ENDED` if it does not.
+#[cfg(not(target_os = "android"))]
+extern "C" fn churn_while_cancelled(job: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: it was given one.
+    let (alloc, cpu) = unsafe { *job.cast::<(&'static Alloc, Cpu)>() };
+    stay_on(&[cpu]);
+    // SAFETY: this thread is there.
+    unsafe { pthread_cancel(libc::pthread_self()) };
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        churn(alloc, 200);
+    }
+    ENDED
+}
+
+const ENDED: *mut libc::c_void = std::ptr::dangling_mut::<libc::c_void>();
+
+#[cfg(not(target_os = "android"))]
+unsafe extern "C" {
+    fn pthread_cancel(thread: libc::pthread_t) -> libc::c_int;
+}
+
+#[test]
+#[cfg(not(target_os = "android"))]
+fn who_is_cancelled_does_not_unwind_out_of_it() {
+    let Some([one, other]) = two_cpus() else {
+        return;
+    };
+    let (alloc, _) = allocator();
+    // Rounds look there, and whether this thread may.
+    leave_on(other, alloc);
+    let mut job = (alloc, one);
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the thread has ended before the job and the result have.
+    unsafe {
+        let mut thread = std::mem::zeroed();
+        let job = (&raw mut job).cast();
+        let error = libc::pthread_create(&mut thread, std::ptr::null(), churn_while_cancelled, job);
+        assert_eq!(error, 0);
+        assert_eq!(libc::pthread_join(thread, &mut result), 0);
+    }
+    assert_eq!(result, ENDED);
+}
+
 #[test]
 #[ignore = "takes a CPU offline"]
 fn what_an_offline_cpu_holds_is_given_back() {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! System calls that leave `errno` as it was, so that signal handlers may make them.
+//!
+//! None of them is a cancellation point, where `pthread_cancel(3)` would have a thread unwind: an allocator may call them.
 
 use core::ffi::{CStr, c_int, c_long};
 use core::ptr;
 use core::sync::atomic::AtomicU32;
+use std::fs;
 use std::time::Duration;
 
 /// What `errno` was after a call that failed.
@@ -82,14 +85,22 @@ pub(crate) fn monotonic_time() -> u64 {
 
 /// Gives each byte of a file to `each`, which may return `None` to give up; `None` then, or if it cannot be read.
 pub(crate) fn for_each_byte(path: &CStr, mut each: impl FnMut(u8) -> Option<()>) -> Option<()> {
+    if cfg!(miri) {
+        let bytes = fs::read(path.to_str().ok()?).ok()?;
+        return bytes.into_iter().try_for_each(each);
+    }
+    // Not the libc's functions of these names, which are cancellation points.
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the path is a string.
-    let file = keeping_errno(|| unsafe { libc::open(path.as_ptr(), flags) }.into()).ok()? as c_int;
+    let file = keeping_errno(|| unsafe {
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)
+    });
+    let file = file.ok()? as c_int;
     let result = 'read: loop {
         let mut bytes = [0_u8; 64];
         // SAFETY: there is room for as many.
         let len = keeping_errno(|| unsafe {
-            libc::read(file, bytes.as_mut_ptr().cast(), bytes.len()) as c_long
+            libc::syscall(libc::SYS_read, file, bytes.as_mut_ptr(), bytes.len())
         });
         match len.map(|len| bytes.get(..len as usize)) {
             Ok(Some([])) => break Some(()),
@@ -104,6 +115,6 @@ pub(crate) fn for_each_byte(path: &CStr, mut each: impl FnMut(u8) -> Option<()>)
         }
     };
     // SAFETY: it was opened here.
-    let _ = keeping_errno(|| unsafe { libc::close(file) }.into());
+    let _ = keeping_errno(|| unsafe { libc::syscall(libc::SYS_close, file) });
     result
 }
