@@ -3,7 +3,7 @@
 //! What only goes up.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::CounterFn;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
@@ -36,7 +36,7 @@ impl Counter {
     /// Adds `n`.
     #[inline]
     pub fn inc_by(&self, n: u64) {
-        self.0.added.add(n);
+        self.0.increment(n);
     }
 
     /// What it is: all that was added before, and maybe what is being added just now.
@@ -60,9 +60,13 @@ struct Total {
 }
 
 impl Count {
+    fn total(&self) -> MutexGuard<'_, Total> {
+        self.total.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes it no less than that; what it is then.
     fn at_least(&self, value: u64) -> u64 {
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = self.total();
         let added = self.added.sum();
         // Modulo what a word can count.
         let new = added.wrapping_sub(total.seen) as usize as u64;
@@ -75,7 +79,13 @@ impl Count {
 impl CounterFn for Count {
     #[inline]
     fn increment(&self, n: u64) {
-        self.added.add(n);
+        // A CPU counts in words.
+        if usize::try_from(n).is_ok() {
+            self.added.add(n);
+        } else {
+            let mut total = self.total();
+            total.value = total.value.wrapping_add(n);
+        }
     }
 
     fn absolute(&self, value: u64) {

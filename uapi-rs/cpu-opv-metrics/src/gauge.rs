@@ -16,8 +16,9 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 /// under a lock: to set it, as a value for each CPU cannot be set in one step; and to add a fraction. For what is set
 /// often by many threads it is no better than an atomic. A clone is the same gauge.
 ///
-/// Who reads it while some add may find what one thread has taken off without what another one had added before, on
-/// another CPU. What is added while it is set may come to be in it, or not.
+/// Who reads it while some add may find what was taken off without what had been added before, on another CPU: by another
+/// thread, or by the same one before it was moved. So what is never below 0 may be read as -1. What is added while it is set
+/// may come to be in it, or not; also if that was added before, and is taken off after it.
 ///
 /// On a 32-bit machine it is right if it is read, or set, at least once while it goes up or down by 2 to the power of
 /// 31.

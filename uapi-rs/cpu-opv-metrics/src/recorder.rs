@@ -195,7 +195,9 @@ impl Inner {
             // Buckets have one of their own.
             labels.remove("le");
         }
-        // To Prometheus, one that is empty is not there.
+        // What Prometheus calls a metric's own name, and refuses to find twice.
+        labels.remove("__name__");
+        // One that is empty is not there to it.
         labels.retain(|_, value| !value.is_empty());
         labels.into_iter().collect()
     }
@@ -219,7 +221,7 @@ impl Inner {
 ///
 /// What has the same name and labels is the same metric. Characters that Prometheus does not take in names become `_`,
 /// and the names of counters end in `_total`. What would then have the name of another kind of metric is not recorded;
-/// nor are units, and the label `le` of a histogram. A gauge must not be called as a histogram with `_sum`, `_count` or
+/// nor are units, the label `__name__`, and the label `le` of a histogram. A gauge must not be called as a histogram with `_sum`, `_count` or
 /// `_bucket`: these names are not looked at.
 pub struct PrometheusRecorder(Arc<Inner>);
 
@@ -278,7 +280,8 @@ impl Recorder for PrometheusRecorder {
 ///
 /// It is also a [`Collector`], for a [`Registry`](prometheus_client::registry::Registry) that has other metrics, too. In
 /// OpenMetrics the `_total` is no part of a counter's name: what is no counter must not be called the same without it.
-/// And its encoder writes descriptions as they are: there must be no line ends in them.
+/// And its encoder writes descriptions as they are: there must be no line ends in them. Where that registry has labels of
+/// its own, no metric must have one of these, which Prometheus would find twice.
 #[derive(Clone)]
 pub struct PrometheusHandle(Arc<Inner>);
 

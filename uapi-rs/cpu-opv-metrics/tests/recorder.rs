@@ -34,7 +34,7 @@ fn names_and_text_are_what_prometheus_takes() {
         describe_counter!("http.requests", "Said later.");
         describe_gauge!("nobody's", "Only described.");
         counter!("http.requests", "path" => "C:\\a \"b\"\nc é", "2nd-label" => "x").increment(3);
-        counter!("bytes_total").increment(1);
+        counter!("bytes_total").increment((5 << 32) + 1);
         gauge!("0 temperature:°C").set(-0.25);
         gauge!("").set(f64::NAN);
         counter!("_total").increment(2);
@@ -52,7 +52,7 @@ fn names_and_text_are_what_prometheus_takes() {
          _total_total 2\n\
          # HELP bytes_total \n\
          # TYPE bytes_total counter\n\
-         bytes_total 1\n\
+         bytes_total 21474836481\n\
          # HELP http_requests_total Of \"all\"\\nkinds \\\\ paths.\n\
          # TYPE http_requests_total counter\n\
          http_requests_total{_nd_label=\"x\",path=\"C:\\\\a \\\"b\\\"\\nc é\"} 3\n"
@@ -66,7 +66,7 @@ fn what_is_the_same_to_prometheus_is_one_metric() {
         .add_global_label("host.name", "x");
     let handle = record(builder, || {
         counter!("a.b", "x" => "1", "y" => "2").increment(1);
-        counter!("a.b", "y" => "2", "x" => "1").increment(2);
+        counter!("a.b", "y" => "2", "x" => "1", "..name.." => "b").increment(2);
         counter!("a_b_total", "x" => "1", "x" => "1", "y" => "2", "host_name" => "x").increment(4);
         counter!("a.b", "zone" => "b", "empty" => "").increment(8);
         counter!("a.b", "zone" => "").increment(16);
