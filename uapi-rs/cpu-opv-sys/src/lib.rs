@@ -99,9 +99,9 @@
 //! | `EFAULT` | `ops` cannot be read |
 //! | `EINVAL` | an operation has an unknown `op`, a wrong `len`, an `expect_fault` byte above 1 or a reserved byte that is not 0, or the sum of all `len` is above [`CPU_OP_VEC_DATA_LEN_MAX`] |
 //! | `EFAULT` | an operand does not lie in the user address space |
-//! | `EFAULT` | an operand is not mapped or does not permit the access, or is in device memory, noncached memory, a `ZONE_DEVICE` page or a special mapping, and its `expect_fault` byte is 0 |
+//! | `EFAULT` | an operand is not mapped, does not permit the access, lies where a thread would get `SIGBUS`, as beyond the end of a file, or is in device memory, noncached memory, a `ZONE_DEVICE` page or a special mapping, and its `expect_fault` byte is 0 |
 //! | `EAGAIN` | the same, and its `expect_fault` byte is 1 |
-//! | `ENOMEM` | no memory was left while an operand was faulted in |
+//! | `ENOMEM` | no memory was left while an operand was faulted in, or for a copy whose operands overlap |
 //!
 //! In the last three rows it is the first operand that cannot be accessed that decides, in the
 //! order of the vector: `a` before `b`, `dst` before `src`.

@@ -19,8 +19,8 @@ use crate::{detect, generation, rseq, stopped};
 ///
 /// | | remote operation costs | lock-free | across processes |
 /// |---|---|---|---|
-/// | [`CpuOpv`](Self::CpuOpv) | a system call, an interrupt to that CPU | yes | yes |
-/// | [`Membarrier`](Self::Membarrier) | the same and a lock; a second interrupt on all but x86_64 | no | no |
+/// | [`CpuOpv`](Self::CpuOpv) | a system call, an interrupt if that CPU is busy | yes | yes |
+/// | [`Membarrier`](Self::Membarrier) | a system call, an interrupt if a thread of the process is there, a lock; a second interrupt on all but x86_64 | no | no |
 /// | [`Lock`](Self::Lock) | an atomic instruction, or a lock; as does each local one | no | no |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -20,12 +20,12 @@ pub enum Error {
     /// The CPU does not exist, or the calling thread is not allowed on it (`EINVAL`); see
     /// `sched_setaffinity(2)`. An operation that finds nothing to do, as on an empty stack, may say that instead.
     CpuNotAllowed,
-    /// An operand is not mapped, does not permit the access, or is in memory that the kernel does not
-    /// touch for anyone: that of devices, for example (`EFAULT`).
+    /// An operand is not mapped, does not permit the access, lies where a thread would get `SIGBUS`, as beyond the end of a
+    /// file, or is in memory that the kernel does not touch for anyone: that of devices, for example (`EFAULT`).
     Fault,
     /// The same, of an operand that was [expected to](crate::vector::Source::may_fault) (`EAGAIN`).
     ExpectedFault,
-    /// No memory was left while an operand was faulted in (`ENOMEM`).
+    /// No memory was left while an operand was faulted in, or for a copy whose operands overlap (`ENOMEM`).
     OutOfMemory,
     /// The vector has more than four operations.
     TooManyOperations,

@@ -143,7 +143,7 @@
 //! | | |
 //! |---|---|
 //! | operation on the current CPU | 10 to 30 instructions, no atomic ones, one or two cache lines, that are this CPU's |
-//! | operation on another CPU, or the first after several aborts | a system call that interrupts that CPU: microseconds |
+//! | operation on another CPU, or the first after several aborts | a system call, and an interrupt if that CPU is busy: microseconds |
 //! | a [`Counter`] or [`Gauge`] | a word for each CPU that the machine can have, beside others; a mapping for each 8000 |
 //! | a [`CounterSet`] or [`Histogram`] | 14 words more for each CPU than there are counters or ranges |
 //! | the others | 128 bytes for each CPU, or more if the data is longer; a mapping, of whole pages, for each structure |
