@@ -77,8 +77,10 @@ bool cpu_opv_cpu_is_allowed(int cpu)
  * is aborted. If @cpu is idle or offline they are run on the current CPU, with
  * @cpu kept from running anything else, and undisturbed.
  *
- * The error is that of the first check that fails; the checks are made in the
- * order of this list, access to operands in the order of the vector.
+ * The error is that of the first check that fails: of @flags, @cpuopcnt and
+ * @cpu; that @ops can be read; of each operation, then of the sum of their len;
+ * that all operands are in the address space; and of access to them, in the
+ * order of the vector.
  *
  * Return:
  * * %0 - all operations were run
@@ -86,10 +88,12 @@ bool cpu_opv_cpu_is_allowed(int cpu)
  *   vector; those before it were run
  * * %-EINVAL - bad @flags, @cpu, @cpuopcnt, or an operation's op, len or
  *   reserved bytes
- * * %-EFAULT - @ops or an operand is not accessible user memory, or it is device
- *   memory or was inserted by a driver
- * * %-EAGAIN - the same, for an operand whose expect_fault byte is set
- * * %-ENOMEM - no memory to fault an operand in
+ * * %-EFAULT - @ops or an operand is not accessible user memory, or it is
+ *   device memory or was inserted by a driver
+ * * %-EAGAIN - the same, for an operand in the address space whose expect_fault
+ *   byte is set
+ * * %-ENOMEM - no memory to fault an operand in, or to copy between operands
+ *   that overlap
  *
  * If an error is returned nothing was written.
  */

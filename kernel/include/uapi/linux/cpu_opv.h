@@ -42,7 +42,8 @@ enum cpu_op_flags {
  * enum cpu_op_type - what an operation does
  * @CPU_COMPARE_EQ_OP: stop the vector unless @a and @b hold the same bytes
  * @CPU_COMPARE_NE_OP: stop the vector unless @a and @b differ
- * @CPU_MEMCPY_OP: copy @src to @dst, which may overlap
+ * @CPU_MEMCPY_OP: copy @src to @dst, which may overlap, as by memmove(3), also
+ *	if one page is mapped twice
  * @CPU_MEMCPY_RELEASE_OP: the same; all earlier accesses of the vector are
  *	ordered before the store
  * @CPU_ADD_OP: add @count, truncated to @len, to the integer at @p, wrapping
@@ -67,9 +68,11 @@ enum cpu_op_type {
  *	copies; 1, 2, 4 or 8 for additions
  * @u: the operands, as user-space addresses
  *
- * When an operand cannot be accessed, the call fails with EFAULT, or with
- * EAGAIN if the operand's expect_fault byte is 1. That is 0 or 1, and reserved
- * bytes are 0.
+ * When an operand cannot be accessed, as where a thread would get SIGSEGV or
+ * SIGBUS, the call fails with EFAULT, or with EAGAIN if the operand's
+ * expect_fault byte is 1. That is 0 or 1, and reserved bytes are 0. An operand
+ * outside of the address space is EFAULT in any case, also if @len is 0.
+ * Operands of 0 bytes are never accessed, and are equal.
  */
 struct cpu_op {
 	__s32 op;
