@@ -10,7 +10,7 @@
 //!
 //! 1. Copy the vector in and [validate](Vector) it.
 //! 2. [Pin](Pages) the pages of all operands in the context of the caller. Here, and only here, it
-//!    is decided whether the caller may access them.
+//!    is decided for pinned pages whether the caller may access them.
 //! 3. [Be alone](Call::run_alone) with the target CPU, with interrupts disabled.
 //! 4. Check that all addresses still [map](Pinned::are_mapped) the pages that were pinned. If not,
 //!    nothing has been done yet: start again from 2.
@@ -90,6 +90,8 @@
 //!   target's mutex; see [`Turn`].
 //!
 //! By the check, the operands are in the pages that hold what CPU 1 has stored to them by then.
+//! Words are accessed by the process's mapping while no TLB flush is due: see
+//! `user_word_is_plain()`.
 //!
 //! What the caller did before is ordered before the vector, and the vector before what it does
 //! next: by program order, by the runqueue lock, or by `smp_call_function_single()`. For the order
@@ -102,9 +104,9 @@
 //! So nobody who wants the runqueue of an idle CPU, to wake a task there, spins for longer than
 //! that, either: no longer than an interrupt would keep the CPU.
 //!
-//! The ordinary path allocates nothing, flushes no TLB, and waits for no lock. Nor does it share
-//! one with callers for other CPUs, but for those of VMAs where pages are pinned to be written to.
-//! These are read-locked only.
+//! The ordinary path allocates nothing, flushes no TLB, and sleeps for no lock; for an idle CPU it
+//! spins for that of its runqueue. Nor does it share one with callers for other CPUs, but for those
+//! of VMAs where pages are pinned to be written to. These are read-locked only.
 //!
 //! # Locking
 //!
@@ -228,7 +230,8 @@ impl Drop for Turn {
 enum Again {
     /// Pages are to be faulted in first.
     Missing,
-    /// An address maps another page than it did, or another access.
+    /// An address maps another page than it did, or another access; or words could not be accessed
+    /// in the handler.
     Stale,
     /// Memory is to be allocated first.
     NeedsBuffer,
@@ -400,7 +403,7 @@ impl Call<'_> {
         Some(outcome)
     }
 
-    /// Waits until there is nothing else to run on the CPU but the vector, and runs it.
+    /// Tries to be alone with the CPU, and runs the vector.
     ///
     /// Its pages are `pinned`, and `steps` are in them.
     fn run_alone(

@@ -6,7 +6,8 @@
 //! list, the end of a ring. The caller could do that by itself, at the addresses that it names, if
 //! it were alone with the CPU. So where a vector is run in its context, on that CPU or in the stead
 //! of one that runs nothing, that is what is done: with interrupts disabled, in the caller's own
-//! mapping. On a CPU that runs another thread of its process, an interrupt handler can do the same.
+//! mapping. On a CPU that runs another thread of its process, with the same protection keys, an
+//! interrupt handler can do the same.
 //!
 //! There may be a page fault at any moment. As nothing is done after the only store, nothing was
 //! done before the fault, and the vector is run as others are.
