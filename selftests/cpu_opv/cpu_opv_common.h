@@ -245,7 +245,7 @@ static inline int write_file(const char *path, const char *text)
 }
 
 /*
- * Whether a test may do to the machine all that it can, as "make run_hotplug"
+ * Whether a test may do to the machine all that it can, as "make run_full_test"
  * has it. Else it takes one CPU offline at most, and adds no swap space.
  */
 static inline bool runs_in_full(void)
