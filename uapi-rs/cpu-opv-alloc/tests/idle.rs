@@ -9,7 +9,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Accounts, allowed, caches, stay_on};
+use common::{Accounts, allowed, caches, is_done_though_cancelled, stay_on};
 use cpu_opv::Cpu;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -93,6 +93,26 @@ fn others_give_back_what_an_idle_cpu_holds() {
 }
 
 #[test]
+fn a_cancelled_thread_goes_on_when_it_looks_at_an_idle_cpu() {
+    let Some([busy, idle]) = two_cpus() else {
+        return;
+    };
+    let (alloc, _) = allocator();
+    leave_on(idle, alloc);
+    let is_done = is_done_though_cancelled(&|| {
+        // Forbidden the idle CPU: so that a fallback asks whether that is offline.
+        stay_on(&[busy]);
+        let start = Instant::now();
+        // Two rounds, and more.
+        while start.elapsed() < Duration::from_secs(3) {
+            churn(alloc, 200);
+            thread::yield_now();
+        }
+    });
+    assert!(is_done);
+}
+
+#[test]
 fn trim_gives_back_what_was_not_used_since_the_last_time() {
     let Some([one, other]) = two_cpus() else {
         return;
@@ -145,50 +165,6 @@ fn a_cpu_that_one_is_not_allowed_on_is_left_alone() {
     stay_on(&[one, other]);
     assert_eq!(alloc.drain(), held);
     assert_eq!(accounts.out(), 0);
-}
-
-/// A thread that is to be cancelled, as soon as it comes to where that can be. It returns `ENDED` if it does not.
-#[cfg(not(target_os = "android"))]
-extern "C" fn churn_while_cancelled(job: *mut libc::c_void) -> *mut libc::c_void {
-    // SAFETY: it was given one.
-    let (alloc, cpu) = unsafe { *job.cast::<(&'static Alloc, Cpu)>() };
-    stay_on(&[cpu]);
-    // SAFETY: this thread is there.
-    unsafe { pthread_cancel(libc::pthread_self()) };
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
-        churn(alloc, 200);
-    }
-    ENDED
-}
-
-const ENDED: *mut libc::c_void = std::ptr::dangling_mut::<libc::c_void>();
-
-#[cfg(not(target_os = "android"))]
-unsafe extern "C" {
-    fn pthread_cancel(thread: libc::pthread_t) -> libc::c_int;
-}
-
-#[test]
-#[cfg(not(target_os = "android"))]
-fn who_is_cancelled_does_not_unwind_out_of_it() {
-    let Some([one, other]) = two_cpus() else {
-        return;
-    };
-    let (alloc, _) = allocator();
-    // Rounds look there, and whether this thread may.
-    leave_on(other, alloc);
-    let mut job = (alloc, one);
-    let mut result = std::ptr::null_mut();
-    // SAFETY: the thread has ended before the job and the result have.
-    unsafe {
-        let mut thread = std::mem::zeroed();
-        let job = (&raw mut job).cast();
-        let error = libc::pthread_create(&mut thread, std::ptr::null(), churn_while_cancelled, job);
-        assert_eq!(error, 0);
-        assert_eq!(libc::pthread_join(thread, &mut result), 0);
-    }
-    assert_eq!(result, ENDED);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Where the libc does not register threads with rseq, where a sandbox comes to refuse the system calls that the caches
-//! take, and where there is no memory for them: the program goes on, without caches if need be. Each in a process of its
-//! own.
+//! take, where there is no memory for them, and where a thread is cancelled: the program goes on, without caches if need
+//! be. Each in a process of its own.
 
 mod common;
 
@@ -10,9 +10,10 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use common::{Accounts, Block, allowed, stay_on};
+use common::{Accounts, Block, allowed, is_done_though_cancelled, stay_on};
 use cpu_opv::Backend;
 use cpu_opv_alloc::CpuOpvAlloc;
 
@@ -82,6 +83,33 @@ fn what_the_first_allocation_allocates() {
     work();
     assert_eq!(GLOBAL.cached() > 0, common::caches());
 }
+
+#[test]
+fn a_cancelled_thread_that_allocates_first() {
+    const NAME: &str = "a_cancelled_thread_that_allocates_first";
+    if !is_child(NAME) {
+        return in_child(NAME, "CPU_OPV_ALLOC_CANCELLED");
+    }
+    assert!(IS_DONE.load(Relaxed));
+    work();
+    assert_eq!(GLOBAL.cached() > 0, common::caches());
+}
+
+static IS_DONE: AtomicBool = AtomicBool::new(false);
+
+/// Before the first allocation, and so by a cancelled thread.
+#[used]
+#[unsafe(link_section = ".init_array.00100")]
+static CANCELLED: extern "C" fn() = {
+    extern "C" fn early() {
+        // SAFETY: the name is a string, and nobody changes the environment meanwhile.
+        if unsafe { !libc::getenv(c"CPU_OPV_ALLOC_CANCELLED".as_ptr()).is_null() } {
+            let allocate = || drop(black_box(Box::new([0_u8; 64])));
+            IS_DONE.store(is_done_though_cancelled(&allocate), Relaxed);
+        }
+    }
+    early
+};
 
 static ACCOUNTS: Accounts = Accounts::new();
 static ALLOC: CpuOpvAlloc<&Accounts> = CpuOpvAlloc::with_backing(&ACCOUNTS);

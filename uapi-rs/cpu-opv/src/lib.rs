@@ -168,6 +168,11 @@
 //! - the first operation of the process, which chooses the backend, and of a thread that the libc has not registered with
 //!   rseq: they may allocate. Call [`register_thread`] before.
 //!
+//! # Cancellation
+//!
+//! No operation is a cancellation point, see `pthreads(7)`, not even one that waits: a thread that is to be cancelled goes
+//! through it. To make a structure in a [file](Memory::file) may be one, and so is a panic, which writes.
+//!
 //! # Where the promises come from
 //!
 //! `src/rseq.rs` has the sequences, `src/way.rs` the primitives, each as sequence, as vector and as plain code,

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::memory::Memory;
 use crate::per_cpu::{PerCpu, Zeroed, whole};
 use crate::slots::Slots;
+use crate::sys;
 use crate::vector::Plain;
 use crate::way::{Attempt, Operation, Way};
 use crate::word::Word;
@@ -165,7 +166,7 @@ fn wait(times: &mut u32) {
     match times.checked_sub(SPINS) {
         None => core::hint::spin_loop(),
         Some(0..YIELDS) => thread::yield_now(),
-        Some(over) => thread::sleep((SLEEP * (over - YIELDS + 1)).min(LONGEST_SLEEP)),
+        Some(over) => sys::sleep((SLEEP * (over - YIELDS + 1)).min(LONGEST_SLEEP)),
     }
     *times = times.saturating_add(1).min(1000);
 }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! System calls that leave `errno` as it was, so that signal handlers may make them.
-//!
-//! None of them is a cancellation point, where `pthread_cancel(3)` would have a thread unwind: an allocator may call them.
+//! System calls that leave `errno` as it was, so that signal handlers may make them. None is a cancellation point, see
+//! `pthreads(7)`: a cancelled thread would unwind through Rust's frames, or leave what it was doing half done.
 
 use core::ffi::{CStr, c_int, c_long};
 use core::ptr;
 use core::sync::atomic::AtomicU32;
-use std::fs;
 use std::time::Duration;
 
 /// What `errno` was after a call that failed.
@@ -62,7 +60,12 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32, timeout: Option<Duration>
     });
 }
 
-/// Wakes up to `threads` that sleep so.
+/// Sleeps for so long, or until a signal arrives.
+pub(crate) fn sleep(time: Duration) {
+    futex_wait(&AtomicU32::new(0), 0, Some(time));
+}
+
+/// Wakes up to `threads` that wait so.
 pub(crate) fn futex_wake(word: &AtomicU32, threads: u32) {
     // SAFETY: takes no memory but the address of the word.
     let _ = keeping_errno(|| unsafe {
@@ -84,12 +87,10 @@ pub(crate) fn monotonic_time() -> u64 {
 }
 
 /// Gives each byte of a file to `each`, which may return `None` to give up; `None` then, or if it cannot be read.
+///
+/// Not by `open(3)` and so on: these are cancellation points, and whoever allocates or frees may come here.
+#[cfg(not(miri))]
 pub(crate) fn for_each_byte(path: &CStr, mut each: impl FnMut(u8) -> Option<()>) -> Option<()> {
-    if cfg!(miri) {
-        let bytes = fs::read(path.to_str().ok()?).ok()?;
-        return bytes.into_iter().try_for_each(each);
-    }
-    // Not the libc's functions of these names, which are cancellation points.
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the path is a string.
     let file = keeping_errno(|| unsafe {
@@ -117,4 +118,11 @@ pub(crate) fn for_each_byte(path: &CStr, mut each: impl FnMut(u8) -> Option<()>)
     // SAFETY: it was opened here.
     let _ = keeping_errno(|| unsafe { libc::syscall(libc::SYS_close, file) });
     result
+}
+
+/// The same, as Miri does not make these calls.
+#[cfg(miri)]
+pub(crate) fn for_each_byte(path: &CStr, each: impl FnMut(u8) -> Option<()>) -> Option<()> {
+    let bytes = std::fs::read(path.to_str().ok()?).ok()?;
+    bytes.into_iter().try_for_each(each)
 }

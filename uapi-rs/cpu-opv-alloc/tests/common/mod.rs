@@ -7,7 +7,8 @@ mod machine;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Write, stderr};
-use std::ptr::null_mut;
+use std::mem::MaybeUninit;
+use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 use cpu_opv::Backend;
@@ -32,6 +33,29 @@ impl Random {
         let align = 1 << self.below(aligns);
         Layout::from_size_align(size, align).unwrap()
     }
+}
+
+/// Whether a thread that is cancelled before it does `work` gets to the end of it. It allocates nothing.
+pub fn is_done_though_cancelled(work: &dyn Fn()) -> bool {
+    extern "C" fn start(work: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: the thread is this one, and what was passed outlives it.
+        unsafe {
+            libc::pthread_cancel(libc::pthread_self());
+            (*work.cast::<&dyn Fn()>())();
+        }
+        work
+    }
+    let argument = (&raw const work).cast_mut().cast();
+    let mut result = null_mut();
+    // SAFETY: the thread gets what it expects, and ends before that does.
+    unsafe {
+        let mut thread = MaybeUninit::uninit();
+        let created = libc::pthread_create(thread.as_mut_ptr(), null(), start, argument);
+        assert_eq!(created, 0);
+        assert_eq!(libc::pthread_join(thread.assume_init(), &mut result), 0);
+    }
+    // And not PTHREAD_CANCELED.
+    result == argument
 }
 
 /// The system's allocator, which keeps account: of the bytes that are out, and that each block comes back with the
