@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Two copies of a library that uses cpu-opv, loaded at run time, in a program that uses it too. A thread can
-//! register one area with rseq: where the libc has not, the others do without, and lose nothing.
+//! register one area with rseq: where the libc has not, the others do without, and lose nothing. One may be in use while
+//! it is loaded.
 
 use std::ffi::{CStr, CString};
 use std::mem::transmute;
@@ -20,7 +21,7 @@ impl Copy {
     /// It stays loaded: threads of it might be about.
     fn load(path: &Path) -> Self {
         let path = CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: the library does nothing when it is loaded, and its functions have these types.
+        // SAFETY: the library only counts when it is loaded, and its functions have these types.
         unsafe {
             let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
             assert!(!library.is_null(), "{:?}", CStr::from_ptr(libc::dlerror()));
@@ -34,7 +35,8 @@ impl Copy {
     }
 }
 
-fn use_them() {
+/// Each copy has counted so much when it is loaded.
+fn use_them(at_first: u64) {
     let program = env::current_exe().unwrap();
     let library = program.with_file_name("libtwo_copies.so");
     let own = Counter::new();
@@ -75,25 +77,47 @@ fn use_them() {
     });
     assert_eq!(own.sum(), 80_000);
     for (copy, counted) in copies.iter().zip(worked) {
-        assert_eq!((copy.sum)(), counted as u64);
+        assert_eq!((copy.sum)(), at_first + counted as u64);
     }
 }
 
 #[test]
 fn with_the_area_of_the_libc() {
-    use_them();
+    use_them(0);
+}
+
+/// Runs a test again, in a process that has this in its environment; returns whether this is that process.
+fn is_with(test: &str, variable: &str, value: &str) -> bool {
+    const CHILD: &str = "CPU_OPV_CHILD";
+    if env::var_os(CHILD).is_some() {
+        return true;
+    }
+    let status = Command::new(env::current_exe().unwrap())
+        .args([test, "--exact"])
+        .env(CHILD, "1")
+        .env(variable, value)
+        .status();
+    assert!(status.unwrap().success());
+    false
 }
 
 #[test]
 fn with_an_area_of_each_copy() {
-    const ALONE: &str = "CPU_OPV_ALONE";
-    if env::var_os(ALONE).is_some() {
-        return use_them();
+    if is_with(
+        "with_an_area_of_each_copy",
+        "GLIBC_TUNABLES",
+        "glibc.pthread.rseq=0",
+    ) {
+        use_them(0);
     }
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["with_an_area_of_each_copy", "--exact"])
-        .env(ALONE, "1")
-        .env("GLIBC_TUNABLES", "glibc.pthread.rseq=0")
-        .status();
-    assert!(status.unwrap().success());
+}
+
+#[test]
+fn while_the_loader_waits() {
+    if is_with("while_the_loader_waits", "CPU_OPV_CONSTRUCT", "1") {
+        // So that it does not wait for ever, if it does.
+        // SAFETY: takes no memory.
+        unsafe { libc::alarm(60) };
+        use_them(1);
+    }
 }

@@ -12,6 +12,11 @@ use core::sync::atomic::{
     AtomicIsize, AtomicU8, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
+#[cfg(not(target_feature = "crt-static"))]
+use core::{
+    ptr::null_mut,
+    sync::atomic::{AtomicBool, AtomicPtr},
+};
 
 use super::arch;
 use crate::sys::{Errno, keeping_errno};
@@ -86,27 +91,57 @@ pub(crate) fn init() {
 }
 
 /// The offset of the libc's area, if the libc registers one.
-#[cfg(not(target_feature = "crt-static"))]
 fn libc_offset() -> Option<isize> {
+    let (offset, size) = libc_constants();
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: glibc defines these constants, a `ptrdiff_t` and an `unsigned int`.
+    unsafe { (size.read() != 0).then(|| offset.read()) }
+}
+
+/// The addresses of glibc's constants, or null where it does not define them.
+#[cfg(not(target_feature = "crt-static"))]
+fn libc_constants() -> (*const isize, *const u32) {
+    if !LOOKED_UP.load(Acquire) {
+        look_up();
+    }
+    (LIBC_OFFSET.load(Relaxed), LIBC_SIZE.load(Relaxed))
+}
+
+/// What `look_up` has found.
+#[cfg(not(target_feature = "crt-static"))]
+static LIBC_OFFSET: AtomicPtr<isize> = AtomicPtr::new(null_mut());
+#[cfg(not(target_feature = "crt-static"))]
+static LIBC_SIZE: AtomicPtr<u32> = AtomicPtr::new(null_mut());
+#[cfg(not(target_feature = "crt-static"))]
+static LOOKED_UP: AtomicBool = AtomicBool::new(false);
+
+/// Looks for glibc's constants. To do so again is harmless.
+///
+/// By name: with a reference, even a weak one, what was linked with glibc 2.35 or later may not start with an earlier one.
+#[cfg(not(target_feature = "crt-static"))]
+extern "C" fn look_up() {
     // SAFETY: the names are strings.
     let [offset, size] = [c"__rseq_offset", c"__rseq_size"]
         .map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
-    if offset.is_null() || size.is_null() {
-        return None;
-    }
-    // SAFETY: glibc defines these constants, an `unsigned int` and a `ptrdiff_t`.
-    unsafe { (size.cast::<u32>().read() != 0).then(|| offset.cast::<isize>().read()) }
+    LIBC_OFFSET.store(offset.cast(), Relaxed);
+    LIBC_SIZE.store(size.cast(), Relaxed);
+    // Who sees this sees the addresses.
+    LOOKED_UP.store(true, Release);
 }
 
+/// Looks before the constructors of this program or library: dlsym(3) takes the lock that is held while those run, and
+/// one may wait for a thread that does the first operation. Priorities up to 100 are not the user's.
+#[cfg(not(target_feature = "crt-static"))]
+#[used]
+#[unsafe(link_section = ".init_array.00099")]
+static LOOK_UP: extern "C" fn() = look_up;
+
 #[cfg(target_feature = "crt-static")]
-fn libc_offset() -> Option<isize> {
+fn libc_constants() -> (*const isize, *const u32) {
     // SAFETY: the assembly below defines both, with the type of a pointer, and nothing writes them.
-    let (offset, size) = unsafe { (__cpu_opv_rseq_offset, __cpu_opv_rseq_size) };
-    if offset.is_null() || size.is_null() {
-        return None;
-    }
-    // SAFETY: as above.
-    unsafe { (size.read() != 0).then(|| offset.read()) }
+    unsafe { (__cpu_opv_rseq_offset, __cpu_opv_rseq_size) }
 }
 
 // The addresses of glibc's constants, or null where it does not define them.
