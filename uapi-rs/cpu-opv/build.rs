@@ -7,7 +7,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(fast_path, loom)");
+    println!("cargo::rustc-check-cfg=cfg(fast_path)");
     if has_fast_path() {
         println!("cargo::rustc-cfg=fast_path");
     }

@@ -36,10 +36,11 @@ struct Readme;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic;
 use std::alloc::System;
 use std::sync::OnceLock;
 
+use atomic::{AtomicBool, Ordering::Relaxed};
 use caches::Caches;
 use class::Class;
 use cpu_opv::Backend;
