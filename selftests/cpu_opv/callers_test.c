@@ -148,7 +148,7 @@ TEST_F_TIMEOUT(callers, can_be_killed, RUN_TIMEOUT)
 	pid_t pid;
 
 	do {
-		pid = fork();
+		pid = fork_endless();
 		ASSERT_LE(0, pid);
 		if (!pid) {
 			for (n = 0; n < NR_CALLERS - 1; n++)

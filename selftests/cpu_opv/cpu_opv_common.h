@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -224,6 +226,22 @@ static inline void sleep_usec(long long usec)
 	};
 
 	nanosleep(&time, NULL);
+}
+
+/*
+ * A child that would go on for ever: it is killed at the latest when the thread
+ * that calls this is gone, as one is whose ASSERT fails.
+ */
+static inline pid_t fork_endless(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
+	return pid;
 }
 
 #define TH_LOG_OPERATIONS(nr)	TH_LOG("operations: %lu", (unsigned long)(nr))

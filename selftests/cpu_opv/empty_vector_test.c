@@ -89,13 +89,8 @@ FIXTURE_SETUP(empty_vector)
 					   false));
 	if (variant->target != STRANGER)
 		return;
-	self->stranger = fork();
-	ASSERT_LE(0, self->stranger);
-	if (!self->stranger) {
-		pin_to(self->cpu);
-		for (;;)
-			;
-	}
+	self->stranger = start_spinning_child(self->cpu);
+	ASSERT_LT(0, self->stranger);
 }
 
 FIXTURE_TEARDOWN(empty_vector)

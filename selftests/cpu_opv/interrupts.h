@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 
 #include "cpu_opv_common.h"
 
@@ -48,12 +47,13 @@ static inline long nr_ipis(int cpu, bool calls_only)
 {
 	FILE *f = fopen("/proc/interrupts", "r");
 	int column = -1, nr_rows = 0;
-	char row[4096];
+	size_t size = 0;
+	char *row = NULL;
 	long sum = 0;
 
-	if (f && fgets(row, sizeof(row), f))
+	if (f && getline(&row, &size, f) > 0)
 		column = column_of(row, cpu);
-	while (f && column >= 0 && fgets(row, sizeof(row), f)) {
+	while (f && column >= 0 && getline(&row, &size, f) > 0) {
 		bool is_call = strstr(row, "unction call interrupts");
 
 		nr_rows += is_call;
@@ -61,6 +61,7 @@ static inline long nr_ipis(int cpu, bool calls_only)
 				strstr(row, "escheduling interrupts")))
 			sum += number_of_row(row, column);
 	}
+	free(row);
 	if (f)
 		fclose(f);
 	return nr_rows ? sum : -1;
@@ -125,10 +126,8 @@ static inline pid_t start_spinning_child(int cpu)
 
 	if (state == MAP_FAILED)
 		return -errno;
-	pid = fork();
+	pid = fork_endless();
 	if (!pid) {
-		/* Also if the test fails before it kills it. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		*state = pin_to(cpu) ? -errno : 1;
 		for (;;)
 			;

@@ -129,7 +129,7 @@ FIXTURE_VARIANT_ADD(meanwhile, dropped_and_vector_changed)
 
 static int fork_and_write(FIXTURE_DATA(meanwhile) *self)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_endless();
 
 	if (pid < 0)
 		return -errno;

@@ -223,7 +223,7 @@ TEST_F(memory, fork_then_load)
 	frame = frame_of(p);
 	if (!frame)
 		SKIP(return, "needs root, to see page frame numbers");
-	pid = fork();
+	pid = fork_endless();
 	ASSERT_LE(0, pid);
 	while (!pid)
 		pause();

@@ -33,7 +33,7 @@ static void set_up(void)
 
 static pid_t start(int process)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_endless();
 
 	if (pid < 0)
 		fail("fork: %s", strerror(errno));

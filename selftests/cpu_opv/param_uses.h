@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <sys/prctl.h>
 #include <sys/time.h>
 
 #include "rseq_inject.h"
@@ -300,7 +299,6 @@ static __noreturn void run_threads(struct tally *tallies)
 	int n;
 
 	self_pid = getpid();
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGALRM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);

@@ -99,6 +99,13 @@ static inline long number_in(const char *path, const char *key)
 	return number;
 }
 
+static inline bool is_as_before(const struct setting *s)
+{
+	char now[sizeof(s->before)];
+
+	return !read_file(s->path, now, sizeof(now)) && !strcmp(now, s->before);
+}
+
 /* The last one first. */
 static inline int restore_settings(void *settings)
 {
@@ -108,11 +115,11 @@ static inline int restore_settings(void *settings)
 	while (s->path)
 		s++;
 	while (s-- != settings) {
-		char now[sizeof(s->before)];
-
-		if (read_file(s->path, now, sizeof(now)) ||
-		    strcmp(now, s->before))
-			ret = write_file(s->path, s->before) ?: ret;
+		if (is_as_before(s))
+			continue;
+		ret = write_file(s->path, s->before) ?: ret;
+		if (!is_as_before(s))
+			ret = ret ?: -EIO;
 	}
 	return ret;
 }

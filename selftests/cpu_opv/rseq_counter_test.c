@@ -83,7 +83,7 @@ static void *work_in_thread(void *arg)
 /* A forked process has the registration of its parent. */
 static pid_t work_in_process(struct worker *w)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_endless();
 
 	if (!pid) {
 		w->work(w);

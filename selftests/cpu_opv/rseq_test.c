@@ -123,7 +123,7 @@ FIXTURE_SETUP(section)
 	self->ops[1] = op_eq(&self->s->v, &self->s->src, sizeof(self->s->v));
 
 	if (variant->in_other_process) {
-		self->pid = fork();
+		self->pid = fork_endless();
 		ASSERT_LE(0, self->pid);
 		if (!self->pid) {
 			run_sections(self->s);

@@ -5,8 +5,20 @@
 # or CPU_OPV_SECONDS for all of it, and then with more disturbances. Options are
 # passed on ("-t 16").
 
+die()
+{
+	echo "$0: $1" >&2
+	exit 1
+}
+
 DIR="$(dirname "$(readlink -f "$0")")"
-. "$DIR"/../kselftest/ktap_helpers.sh
+KTAP_HELPERS="$DIR"/../kselftest/ktap_helpers.sh
+[ -r "$KTAP_HELPERS" ] || die "there is no $KTAP_HELPERS"
+. "$KTAP_HELPERS"
+
+case "${CPU_OPV_SECONDS:-0}" in
+*[!0-9]*) die "CPU_OPV_SECONDS=$CPU_OPV_SECONDS is no whole number" ;;
+esac
 
 USES="spinlock counter list buffer memcpy ring"
 

@@ -200,7 +200,7 @@ TEST_F_TIMEOUT(signal_storm, fatal_signal, RUN_TIMEOUT)
 
 	do {
 		*self->counter = 0;
-		pid = fork();
+		pid = fork_endless();
 		ASSERT_LE(0, pid);
 		if (!pid)
 			call_until_killed(self, variant->zap);

@@ -303,7 +303,7 @@ static void can_be_killed(struct __test_metadata *_metadata,
 	char byte;
 
 	ASSERT_EQ(0, pipe(self->ends));
-	pid = fork();
+	pid = fork_endless();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		never_served(self, in_thread);

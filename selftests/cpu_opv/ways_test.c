@@ -90,8 +90,6 @@ FIXTURE_SETUP(ways)
 
 FIXTURE_TEARDOWN_PARENT(ways)
 {
-	if (self->stranger > 0)
-		kill(self->stranger, SIGKILL);
 	wait_until_restored();
 }
 
@@ -247,7 +245,7 @@ static pid_t start_stranger(FIXTURE_DATA(ways) *self)
 {
 	int cpu = self->cpus[self->nr_targets - 1];
 	unsigned int random = 1;
-	pid_t pid = fork();
+	pid_t pid = fork_endless();
 	long long end;
 
 	while (!pid) {
