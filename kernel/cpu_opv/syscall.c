@@ -89,7 +89,7 @@ bool cpu_opv_cpu_is_allowed(int cpu)
  * * %-EINVAL - bad @flags, @cpu, @cpuopcnt, or an operation's op, len or
  *   reserved bytes
  * * %-EFAULT - @ops or an operand is not accessible user memory, or it is
- *   device memory or was inserted by a driver
+ *   device memory (also by DAX) or was inserted by a driver
  * * %-EAGAIN - the same, for an operand in the address space whose expect_fault
  *   byte is set
  * * %-ENOMEM - no memory to fault an operand in, or to copy between operands

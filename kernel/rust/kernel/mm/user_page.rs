@@ -327,8 +327,9 @@ impl<A: Access> UserPage<'_, A> {
     #[inline]
     pub fn bytes(&self) -> RacySlice<'_> {
         // SAFETY: The page is valid as long as `self`. `user_page_pin()` returns none of a driver,
-        // nor of memfd_secret(2). So it can be mapped, and user space can change it at any time:
-        // nobody can have references to its memory, or rely on what is there.
+        // nor of memfd_secret(2). So it can be mapped, and user space can read and change it at any
+        // time: it is initialized, and nobody can have references to its memory, or rely on what is
+        // there.
         unsafe { RacySlice::of_page(self.page) }
     }
 }

@@ -45,16 +45,17 @@ use core::{
 ///
 /// - `offset + len <= PAGE_SIZE`.
 /// - `page` points to a page that stays allocated for `'a`, that `kmap_local_page()` makes
-///   accessible, and whose memory nobody holds a Rust reference to, nor accesses in another way
-///   that must not race.
+///   accessible, and whose memory is initialized, and nobody holds a Rust reference to, nor
+///   accesses in another way that must not race.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::page::RacyPage;
 ///
-/// let page = RacyPage::alloc(GFP_KERNEL | __GFP_ZERO)?;
+/// let page = RacyPage::alloc(GFP_KERNEL)?;
 /// let word = page.bytes_mut().sub(8, 4);
+/// assert_eq!(word.load(), Some(0));
 /// word.store(0x1_2345_6789);
 /// assert_eq!(word.load(), Some(0x2345_6789));
 ///
@@ -107,8 +108,8 @@ impl RacySlice<'_> {
     /// # Safety
     ///
     /// `page` must stay allocated for the lifetime, and be accessible where `kmap_local_page()`
-    /// maps it, as memory of memfd_secret(2) is not. Nobody may hold a Rust reference to its memory
-    /// meanwhile, nor rely on it not to change.
+    /// maps it, as memory of memfd_secret(2) is not. All of it must be initialized. Nobody may hold
+    /// a Rust reference to its memory meanwhile, nor rely on it not to change.
     #[inline]
     pub unsafe fn of_page(page: NonNull<bindings::page>) -> Self {
         // INVARIANT: By the safety requirements of this function.
@@ -323,17 +324,17 @@ impl RacySliceMut<'_> {
 pub struct RacyPage(Page);
 
 impl RacyPage {
-    /// Allocates a page.
+    /// Allocates a page of zeros.
     #[inline]
     pub fn alloc(flags: Flags) -> Result<Self, AllocError> {
-        Ok(Self(Page::alloc_page(flags)?))
+        Ok(Self(Page::alloc_page(flags | __GFP_ZERO)?))
     }
 
     /// Returns all bytes of the page.
     #[inline]
     pub fn bytes_mut(&self) -> RacySliceMut<'_> {
-        // SAFETY: The page is allocated until `self` is dropped. It is never given away, and so is
-        // only accessed by slices.
+        // SAFETY: The page is allocated until `self` is dropped, and of zeros at first. It is never
+        // given away, and so is only accessed by slices.
         unsafe { RacySliceMut::of_page(self.0.page) }
     }
 }
