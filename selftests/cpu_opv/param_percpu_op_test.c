@@ -127,7 +127,7 @@ static struct tally total_of_all(void)
 /* Until time is over, but not before something was done. */
 static bool is_to_go_on(long long end, unsigned long nr_killed)
 {
-	if (repetitions || shared->stop || nr_killed >= PERCPU_ITEMS / 2)
+	if (shared->stop || nr_killed >= PERCPU_ITEMS / 2)
 		return false;
 	return now_usec() < end || !total_of_all().done;
 }
@@ -150,8 +150,7 @@ static struct tally run(long long end, unsigned long *nr_killed)
 		kill_and_replace(&pid[n], n);
 		*nr_killed += nr_threads;
 	}
-	if (!repetitions)
-		shared->stop = true;
+	shared->stop = true;
 	for (n = 0; n < nr_processes; n++) {
 		if (waitpid(pid[n], &status, 0) != pid[n] || status)
 			fail("a process ended with status %x", status);
@@ -167,7 +166,6 @@ static __noreturn void show_usage(void)
 
 	printf("usage: %s -u USE [OPTION]...\n"
 	       "-t THREADS      of each process, at most %d\n"
-	       "-r REPETITIONS  of each thread, else for CPU_OPV_SECONDS\n"
 	       "-d TURNS        delay in the sequences,\n"
 	       "-p POINT        at this point, 1 to %d, else at all\n"
 	       "-y              yield between the steps\n"
@@ -188,7 +186,7 @@ static void parse(int argc, char **argv)
 	int option, point = 0, turns = 0;
 	size_t n;
 
-	while ((option = getopt(argc, argv, "u:t:r:d:p:ys:kmo")) != -1) {
+	while ((option = getopt(argc, argv, "u:t:d:p:ys:kmo")) != -1) {
 		switch (option) {
 		case 'u':
 			for (n = 0; n < ARRAY_SIZE(uses); n++) {
@@ -198,9 +196,6 @@ static void parse(int argc, char **argv)
 			break;
 		case 't':
 			nr_threads = atoi(optarg);
-			break;
-		case 'r':
-			repetitions = atol(optarg);
 			break;
 		case 'd':
 			turns = atoi(optarg);
@@ -230,7 +225,7 @@ static void parse(int argc, char **argv)
 	}
 	if (!use || optind != argc || nr_threads < 1 ||
 	    nr_threads > MAX_THREADS || point < 0 || point >= RSEQ_DELAYS ||
-	    signal_usec > 999999 || (kills && repetitions))
+	    signal_usec > 999999)
 		show_usage();
 	for (n = 1; n < RSEQ_DELAYS; n++)
 		rseq_delay[n] = !point || point == n ? turns : 0;
@@ -269,8 +264,7 @@ int main(int argc, char **argv)
 	seed = getpid();
 
 	end = now_usec() + run_usec(RUN_USEC);
-	if (!repetitions)
-		alarm(run_usec(RUN_USEC) / 1000000 + HANG_SEC);
+	alarm(run_usec(RUN_USEC) / 1000000 + HANG_SEC);
 	do {
 		sum = run(end, &nr_killed);
 		all.done += sum.done;
@@ -278,7 +272,7 @@ int main(int argc, char **argv)
 		all.aborts += sum.aborts;
 		all.calls += sum.calls;
 		all_killed += nr_killed;
-	} while (!repetitions && now_usec() < end);
+	} while (now_usec() < end);
 	printf("# %s: %lu operations, %lu calls of cpu_opv(2), %lu aborts, ",
 	       use->name, all.done, all.calls, all.aborts);
 	printf("%lu signals, %lu threads killed\n", all.signals, all_killed);

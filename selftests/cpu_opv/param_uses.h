@@ -59,7 +59,6 @@ static int cpus[CPU_SETSIZE], nr;	/* the allowed ones */
 /* The parameters. */
 static const struct use *use;
 static int nr_threads, nr_processes = 1;
-static long repetitions;		/* of each thread; 0: until told */
 static enum cpu_op_mo mo = CPU_OP_MO_RELAXED;
 static bool yields;
 static int signal_usec;
@@ -270,7 +269,6 @@ static void handle_signal(int signal)
 static void *work(void *arg)
 {
 	sigset_t signals;
-	long n;
 
 	tally = arg;
 	seed = self_pid + (uintptr_t)arg;
@@ -279,7 +277,7 @@ static void *work(void *arg)
 	sigaddset(&signals, SIGALRM);
 	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 
-	for (n = 0; !shared->stop && (!repetitions || n < repetitions); n++) {
+	while (!shared->stop) {
 		if (!(use->count ? use->count(any_cpu()) : move_item()))
 			tally->done++;
 		else

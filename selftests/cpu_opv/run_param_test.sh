@@ -12,9 +12,8 @@ die()
 }
 
 DIR="$(dirname "$(readlink -f "$0")")"
-KTAP_HELPERS="$DIR"/../kselftest/ktap_helpers.sh
-[ -r "$KTAP_HELPERS" ] || die "there is no $KTAP_HELPERS"
-. "$KTAP_HELPERS"
+[ -r "$DIR"/../kselftest/ktap_helpers.sh ] || die "there is no ktap_helpers.sh"
+. "$DIR"/../kselftest/ktap_helpers.sh
 
 case "${CPU_OPV_SECONDS:-0}" in
 *[!0-9]*) die "CPU_OPV_SECONDS=$CPU_OPV_SECONDS is no whole number" ;;
