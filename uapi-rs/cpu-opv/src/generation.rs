@@ -5,6 +5,7 @@
 //!
 //! A page that the kernel gives to a child as zeroes tells. Unlike `pthread_atfork(3)` that also holds for who makes
 //! the system call by itself; and who shares the memory, as the child of `vfork(2)` does, is not taken for a copy.
+//! Where there are no such pages, the process ID tells.
 
 use core::ptr;
 use core::sync::atomic::{
@@ -13,32 +14,43 @@ use core::sync::atomic::{
 };
 
 /// The page's first word: the generation, or 0 in a child that has not asked yet. Null before `init`, and where the
-/// kernel (before 4.14) has no such pages.
+/// kernel (before 4.14, gVisor) has no such pages.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
-/// The latest that is known here: in a child, that of its parent.
-static KNOWN: AtomicU32 = AtomicU32::new(FIRST);
-const FIRST: u32 = 1;
+/// The latest that was tried with the page, here or by a process that this one is a copy of.
+static KNOWN: AtomicU32 = AtomicU32::new(0);
 
-/// What differs between a process and its children: 1 and above, 31 bits of it.
+/// What differs between a process and its children: an odd number, of 31 bits.
 #[inline]
 pub fn current() -> u32 {
     // SAFETY: `init` put it there, and it stays.
     let Some(page) = (unsafe { PAGE.load(Acquire).as_ref() }) else {
-        return FIRST;
+        return of_process_id();
     };
-    match page.load(Relaxed) {
+    match page.load(Acquire) {
         0 => {
+            // Before it is in use: a child that another thread forks then begins with another one.
+            let new = KNOWN.fetch_add(2, Relaxed).wrapping_add(2) & (u32::MAX >> 1);
             // Threads that come here at once agree: one stores it.
-            let new = (KNOWN.load(Relaxed) + 1) & (u32::MAX >> 1);
-            let generation = page
-                .compare_exchange(0, new, Relaxed, Relaxed)
-                .map_or_else(|earlier| earlier, |_| new);
-            KNOWN.store(generation, Relaxed);
-            generation
+            page.compare_exchange(0, new, Release, Acquire)
+                .map_or_else(|earlier| earlier, |_| new)
         }
         generation => generation,
     }
+}
+
+/// The generation of a process without a page, and of the one that makes it, so that it stays the same.
+#[cold]
+fn of_process_id() -> u32 {
+    let id = if cfg!(miri) {
+        1
+    } else {
+        // Not by getpid(3): before glibc 2.25 that remembers what it was.
+        // SAFETY: takes nothing.
+        unsafe { libc::syscall(libc::SYS_getpid) }
+    };
+    // There are no more than 2 to the power of 22.
+    (id as u32) << 1 | 1
 }
 
 /// Makes the page. To be called again is harmless.
@@ -56,7 +68,9 @@ pub(crate) fn init() {
             return;
         }
         let word = page.cast::<AtomicU32>();
-        (*word).store(FIRST, Relaxed);
+        let first = of_process_id();
+        KNOWN.store(first, Relaxed);
+        (*word).store(first, Relaxed);
         let unmarked = libc::madvise(page, LEN, libc::MADV_WIPEONFORK) != 0;
         let nobody = ptr::null_mut();
         if unmarked

@@ -102,7 +102,9 @@
 //!
 //! A child of `fork(2)` has a copy of what is in [private memory](Memory::private), and can use it, whatever the other
 //! threads of its parent were doing. What they *had* stays with them: a [`PerCpuLock`] that one held, the depot of a
-//! [`Pool`] that one was at, an entry of a ring that one had reserved, or was consuming.
+//! [`Pool`] that one was at, an entry of a ring that one had reserved, or was consuming. Where the kernel has no
+//! `MADV_WIPEONFORK` (Linux before 4.14, gVisor), the child's process ID must not be that of its parent, as it may be in
+//! a new PID namespace.
 //!
 //! A child of `vfork(2)`, or of `clone(2)` with `CLONE_VM` and without storage for thread-local data of its own, must not do
 //! any operation: it has its parent's area for rseq, but the kernel does not abort *its* sequences, so what it does is lost,

@@ -377,6 +377,13 @@ alone! {
 
     fork_while_others_work { forks() }
     fork_while_others_work_with_locks ["CPU_OPV_BACKEND" = "Lock"] { forks() }
+    fork_where_the_kernel_wipes_no_pages {
+        // Only what is started now finds that: the backend is chosen at the start.
+        if refuse(&[libc::SYS_madvise]) {
+            let locks = [("CPU_OPV_BACKEND", "Lock")];
+            alone("fork_while_others_work_with_locks", &locks, || unreachable!());
+        }
+    }
     fork_in_a_drain { forks_in_a_drain() }
 
     programs_are_started_while_others_work {
