@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use common::{Random, allowed, stay_on};
 use cpu_opv::{
-    Backend, CopyStack, Counter, CounterSet, Cpu, Drain, Error, List, LossMode, Node, PerCpu,
-    PerCpuLock, PushError, Ring, Stack, TraceRing, Word, register_thread, slow_path_calls, support,
+    Backend, Batch, BoundedList, BoundedNode, CopyStack, Counter, CounterSet, Cpu, Drain, Error,
+    Histogram, List, LossMode, Node, PerCpu, PerCpuLock, Pool, PushError, RawStacks, Ring, Stack,
+    StealStack, TraceRing, Word, register_thread, slow_path_calls, support,
 };
 
 /// Longer than any of them takes where CPUs are emulated.
@@ -402,6 +403,8 @@ alone! {
     who_waits_for_a_lock_has_priority { priorities() }
 
     cpu_id_start_is_overwritten { overwritten() }
+
+    nobody_else_is_on_this_cpu { sequences_commit() }
 }
 
 /// As the crate finds it out.
@@ -800,6 +803,106 @@ fn threads_end() {
     assert_eq!(SPECIFIC.load(Relaxed), 0);
 }
 
+/// How often the slow path was taken until now, whichever it is.
+fn slow() -> usize {
+    let calls = slow_path_calls();
+    calls.cpu_opv + calls.membarrier + calls.lock
+}
+
+/// What sequences can do they do, but for those that happen to be interrupted again and again.
+fn sequences_commit() {
+    if !cfg!(fast_path) || Backend::get() == Backend::Lock || !register_thread() {
+        return skip("there are no sequences here");
+    }
+    let here = allowed()[0];
+    stay_on(&[here]);
+    let counter = Counter::new();
+    let set = CounterSet::new(3);
+    let histogram = Histogram::new([10.0, 1000.0]);
+    let words = PerCpu::new(|_| [Word::new(0), Word::new(0)]);
+    let lock = PerCpuLock::new(|_| 0);
+    let list = List::new();
+    let bounded = BoundedList::new(4);
+    let stack = Stack::<usize, 8>::new();
+    let steal = StealStack::<usize, 8>::new();
+    let copies = CopyStack::<[u8; 43], 8>::new();
+    let raw = RawStacks::<2, 8>::new([4, 4]).unwrap();
+    let pool = Pool::new(|| 0);
+    let ring = Ring::<usize, 2, 4>::new();
+    let trace = TraceRing::new(0, LossMode::Overwrite);
+
+    // Each does one thing and says whether it is done.
+    let operations: &[(&str, &dyn Fn(usize) -> bool)] = &[
+        ("Counter", &|_| {
+            counter.increment();
+            true
+        }),
+        ("CounterSet", &|_| {
+            set.add([(0, 1), (2, 1)]);
+            true
+        }),
+        ("Histogram", &|n| {
+            histogram.observe(n as f64);
+            true
+        }),
+        ("PerCpu::add", &|_| {
+            words.add(|[one, _]| one, 1);
+            true
+        }),
+        ("PerCpu::compare_store", &|n| {
+            words.compare_store(|[_, two]| two, n, n + 1)
+        }),
+        ("PerCpuLock", &|n| {
+            *lock.lock() += n;
+            true
+        }),
+        ("List", &|n| {
+            list.push(Box::new(Node::new(n)));
+            list.pop().is_some()
+        }),
+        ("BoundedList", &|n| {
+            // With 32 bits it has no sequences.
+            cfg!(target_pointer_width = "32")
+                || bounded.push(Box::new(BoundedNode::new(n))).is_ok() && bounded.pop().is_some()
+        }),
+        ("Stack", &|n| {
+            stack.push(n).is_ok() && stack.pop() == Some(n)
+        }),
+        ("Stack, by a batch", &|n| {
+            let mut batch = Batch::<usize, 4>::new();
+            (0..3).for_each(|more| batch.push(n + more).unwrap());
+            let pushed = stack.push_all(&mut batch);
+            stack.take(&mut batch, 3);
+            pushed == 3 && batch.len() == 3
+        }),
+        ("StealStack", &|n| {
+            steal.push(n).is_ok() && steal.pop() == Some(n)
+        }),
+        ("CopyStack", &|n| {
+            let copy = [n as u8; 43];
+            copies.push(copy).is_ok() && copies.pop() == Some(copy)
+        }),
+        ("RawStacks", &|n| raw.push(1, n) && raw.pop(1) == Some(n)),
+        ("RawStacks, by several", &|n| {
+            raw.push(0, n) && raw.push(0, n) && raw.take(0, &mut [0; 4]) == 2
+        }),
+        ("Pool", &|n| *pool.get() <= n),
+        ("Ring", &|n| {
+            ring.push(n).is_ok() && ring.consume_on(here, |_| ()) == 1
+        }),
+        ("TraceRing", &|n| trace.push(&[n as u8; 43]).is_ok()),
+    ];
+    for (name, operation) in operations {
+        let before = slow();
+        let undone = (0..ROUNDS).filter(|n| !operation(*n)).count();
+        let slowly = slow() - before;
+        assert!(
+            slowly + undone < ROUNDS / 10,
+            "{name}: {slowly} slowly, {undone} not"
+        );
+    }
+}
+
 /// An allocator keeps something of its own in `cpu_id_start`: that is no reason to be slow.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 fn overwritten() {
@@ -807,7 +910,7 @@ fn overwritten() {
         static __rseq_offset: isize;
     }
     let counter = Counter::new();
-    let before = slow_path_calls();
+    let before = slow();
     for _ in 0..ROUNDS {
         // SAFETY: glibc has an area there, of which this is the first word.
         unsafe {
@@ -816,9 +919,7 @@ fn overwritten() {
         counter.increment();
     }
     assert_eq!(counter.sum(), ROUNDS as u64);
-    let after = slow_path_calls();
-    let slow = |calls: cpu_opv::SlowPathCalls| calls.cpu_opv + calls.membarrier + calls.lock;
-    assert!(slow(after) - slow(before) < ROUNDS / 10, "{after:?}");
+    assert!(slow() - before < ROUNDS / 10, "{:?}", slow_path_calls());
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
