@@ -11,6 +11,11 @@ fn main() {
     if has_fast_path() {
         println!("cargo::rustc-cfg=fast_path");
     }
+    // For the test of that, as code cannot ask for them.
+    let target = env::var("TARGET").unwrap_or_default();
+    println!("cargo::rustc-env=CPU_OPV_TARGET={target}");
+    let minor = rustc_minor().unwrap_or_default();
+    println!("cargo::rustc-env=CPU_OPV_RUSTC_MINOR={minor}");
 }
 
 fn has_fast_path() -> bool {

@@ -282,19 +282,25 @@ mod tests {
     /// That a program is static, the build script has to find out by itself.
     #[test]
     fn there_are_sequences_where_the_documentation_says() {
-        if cfg!(all(
-            any(
+        let rustc_minor: u32 = env!("CPU_OPV_RUSTC_MINOR").parse().unwrap();
+        assert_ne!(rustc_minor, 0);
+        // Functions in Thumb code have an odd address.
+        let this = there_are_sequences_where_the_documentation_says as fn();
+        let a32 = (this as usize) % 2 == 0;
+        let named = if cfg!(target_endian = "big") {
+            false
+        } else if cfg!(target_pointer_width = "32") {
+            env!("CPU_OPV_TARGET").starts_with("armv7") && a32
+        } else {
+            cfg!(any(
                 target_arch = "x86_64",
                 target_arch = "aarch64",
                 target_arch = "riscv64"
-            ),
-            target_endian = "little",
-            target_pointer_width = "64"
-        )) {
-            let musl = cfg!(target_env = "musl");
-            let is_static = cfg!(target_feature = "crt-static");
-            let android = cfg!(target_os = "android");
-            assert_eq!(cfg!(fast_path), !android && (!musl || is_static));
-        }
+            )) || cfg!(target_arch = "powerpc64") && rustc_minor >= 95
+        };
+        let musl = cfg!(target_env = "musl");
+        let is_static = cfg!(target_feature = "crt-static");
+        let android = cfg!(target_os = "android");
+        assert_eq!(cfg!(fast_path), named && !android && (!musl || is_static));
     }
 }
