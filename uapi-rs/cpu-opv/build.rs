@@ -31,10 +31,11 @@ fn has_fast_path() -> bool {
     if env::var_os("CARGO_CFG_MIRI").is_some() {
         return false;
     }
-    // musl and Android's libc do not register threads, and do not load a library at run time that does, for want of
-    // thread-local storage of the static kind. Whether this becomes one is not to be known here, except for static
-    // programs; on Android, most do.
-    if cfg("OS") == "android" || cfg("ENV") == "musl" && !is_static() {
+    // musl, which OpenHarmony has too, and Android's libc do not register threads, and do not load a library at run
+    // time that does, for want of thread-local storage of the static kind. Whether this becomes one is not to be known
+    // here, except for static programs; on Android, most do.
+    let musl = matches!(cfg("ENV").as_str(), "musl" | "ohos");
+    if cfg("OS") == "android" || musl && !is_static() {
         return false;
     }
     match (

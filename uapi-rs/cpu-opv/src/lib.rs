@@ -127,7 +127,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | x86_64, aarch64, armv7 (A32 code), riscv64 | yes, but not with musl, unless the program is static, and not on Android |
+//! | x86_64, aarch64, armv7 (A32 code), riscv64 | yes, but not with musl (as on OpenHarmony), unless the program is static, and not on Android |
 //! | powerpc64le | with Rust 1.95 or later, which has inline assembly for it |
 //! | others | no: all is done by `cpu_opv(2)`, or with the lock |
 //!

@@ -298,7 +298,7 @@ mod tests {
                 target_arch = "riscv64"
             )) || cfg!(target_arch = "powerpc64") && rustc_minor >= 95
         };
-        let musl = cfg!(target_env = "musl");
+        let musl = cfg!(any(target_env = "musl", target_env = "ohos"));
         let is_static = cfg!(target_feature = "crt-static");
         let android = cfg!(target_os = "android");
         assert_eq!(cfg!(fast_path), named && !android && (!musl || is_static));
