@@ -30,8 +30,8 @@ pub enum Backend {
     /// A lock for each CPU and structure, or for many counters. Who takes it stops the sequences on that CPU with a flag
     /// that each of them checks, and with `membarrier(2)` (Linux 5.10 or later).
     Membarrier,
-    /// No sequences at all, for want of rseq or of membarrier: atomic instructions for counters, for locks and rings,
-    /// and for a push on a list; the same lock for the rest.
+    /// No sequences at all, for want of rseq or of membarrier: atomic instructions for counters, for locks, for rings
+    /// on 64-bit machines, and for a push on a list; the same lock for the rest.
     Lock,
 }
 

@@ -91,7 +91,7 @@ struct Entries<T, const BLOCKS: usize, const ENTRIES: usize> {
 /// What is not written on the CPU only, on cache lines of its own.
 #[repr(C, align(128))]
 struct Consumer<const BLOCKS: usize> {
-    consumed: AtomicUsize,
+    consumed: Word,
     busy: AtomicUsize,
     /// As `committed`, by producers that are not allowed on the CPU any more: an atomic addition.
     committed_elsewhere: [AtomicUsize; BLOCKS],
@@ -416,7 +416,7 @@ impl<T, const BLOCKS: usize, const ENTRIES: usize> Operation<Entries<T, BLOCKS, 
         data: &Entries<T, BLOCKS, ENTRIES>,
     ) -> Attempt<Self::Output> {
         let number = data.reserved.load(Relaxed);
-        // It only grows: if there is room now, there is still when the sequence commits. Pairs with R.
+        // It only grows: if there is room now, there is still when `reserved` is changed. Pairs with R.
         let consumed = data.consumer.consumed.load(Acquire);
         // A block is reserved anew when all of it is consumed: else its count would not tell the rounds apart.
         let free_from = consumed - consumed % ENTRIES;
@@ -428,7 +428,14 @@ impl<T, const BLOCKS: usize, const ENTRIES: usize> Operation<Entries<T, BLOCKS, 
         if len as usize >= BLOCKS * ENTRIES {
             return Ok(None);
         }
-        way.compare_store::<false>(&data.reserved, number, number.wrapping_add(1))?;
+        let (reserved, next) = (&data.reserved, number.wrapping_add(1));
+        if usize::BITS < u64::BITS {
+            // The number comes again, while this thread does not run. Then there need not be as much room as there was.
+            let consumed = (&data.consumer.consumed, consumed);
+            way.compare2_store::<false>((reserved, number), consumed, next)?;
+        } else {
+            way.compare_store::<false>(reserved, number, next)?;
+        }
         Ok(Some((data, number)))
     }
 }
