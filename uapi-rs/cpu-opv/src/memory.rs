@@ -110,7 +110,8 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Whoever is first fills in the header; all fill in the same, or else it is an error.
+    /// Whoever is first fills in the header; all fill in the same, or else it is an error. A 0 says nothing: in memory
+    /// that processes share none of the words is one.
     fn check_header(&self, words: [u32; 6]) -> Result<(), Error> {
         // SAFETY: the mapping begins with it, is aligned to a page, and any bytes are a value of it.
         let Header(header) = unsafe { self.start.cast::<Header>().as_ref() };

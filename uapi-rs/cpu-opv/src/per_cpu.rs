@@ -113,13 +113,14 @@ impl<T: Zeroed> PerCpu<T> {
     /// - [`Error::Layout`]: the memory is in use for something else.
     /// - [`Error::Os`]: it could not be mapped.
     pub fn new_in(memory: Memory<'_>) -> Result<Self, Error> {
+        const KIND: u32 = 1;
         // SAFETY: the trait says so.
-        unsafe { Self::zeroed(&memory, 0) }
+        unsafe { Self::zeroed(&memory, KIND) }
     }
 }
 
 impl<T> PerCpu<T> {
-    /// For a structure of this kind.
+    /// For a structure of this kind, which is 0 for one that is never in memory that processes share.
     ///
     /// # Safety
     ///

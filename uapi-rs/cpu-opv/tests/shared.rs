@@ -37,6 +37,15 @@ fn another_structure_is_refused() {
     let longer = Stack::<usize, 800>::new_in(memory());
     assert_eq!(longer.err(), Some(Error::Layout));
     assert_eq!(PerCpu::<Word>::new_in(memory()).err(), Some(Error::Layout));
+
+    // One that takes as much for each CPU.
+    let file = memfd();
+    // SAFETY: nobody else has it.
+    let memory = || unsafe { Memory::file(file.as_fd()) };
+    let _words = PerCpu::<Word>::new_in(memory()).unwrap();
+    let list = RawList::<usize>::new_in(memory());
+    assert_eq!(list.err(), Some(Error::Layout));
+    let _same = PerCpu::<Word>::new_in(memory()).unwrap();
 }
 
 struct Shared {
