@@ -158,9 +158,9 @@ impl Buckets {
         &self.counts
     }
 
-    /// How many values there were.
+    /// How many values there were, wrapping.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().copied().fold(0, u64::wrapping_add)
     }
 
     /// All values added up, in whichever order.
@@ -177,7 +177,7 @@ impl Buckets {
             [] => 0.0,
         };
         for (total, count) in self.counts.iter_mut().zip(counts) {
-            *total += *count as u64;
+            *total = total.wrapping_add(*count as u64);
         }
     }
 }
@@ -199,5 +199,20 @@ impl fmt::Debug for Histogram {
             .field("bounds", &self.bounds)
             .field("seen", &self.snapshot())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_wrap() {
+        let mut seen = Histogram::new([1.0]).snapshot();
+        seen.counts = vec![u64::MAX, 3];
+        assert_eq!(seen.count(), 2);
+        let words = [[0; SUM_WORDS].as_slice(), &[5, 0]].concat();
+        seen.put(&words);
+        assert_eq!(seen.counts(), [4, 3]);
     }
 }
