@@ -66,19 +66,27 @@
 //! # Progress
 //!
 //! After eight restartable sequences that were aborted the slow path does the operation. That does not take a quiet
-//! moment: with `cpu_opv(2)` each operation completes even if each instruction is interrupted, but for
-//! [`Ring::consume_on`] and the first addition to a [`Counter`] or its like, which have atomic instructions, and
-//! [`TraceRing::push`], which reads the clock: `clock_gettime(3)` begins anew for as long as the kernel's timer comes in
-//! between. An operation on the current CPU does not fail:
-//! where the kernel has no memory for the slow path, or a sandbox that was entered later refuses it, the operation goes on
-//! trying by sequences. It panics only in a thread that cannot run those either, because that sandbox refused to have it
-//! registered with rseq: let [`register_thread`] be the first thing that a thread does, or enter the sandbox before the
-//! first structure is made.
+//! moment: with `cpu_opv(2)` each operation completes even if each instruction is interrupted, but for those with
+//! atomic instructions, where these are several: [`Ring::consume_on`], [`TraceRing::drain`] and
+//! [`wait`](TraceRing::wait), a [`Pool`] that goes to its depot, and the first addition to a [`Counter`] or its like.
+//! And [`TraceRing::push`] reads the clock: `clock_gettime(3)` begins anew for as long as the kernel's timer comes in
+//! between.
 //!
-//! With `cpu_opv(2)` all but [`PerCpuLock`] are lock-free: a thread that stops anywhere holds up no other one, except
-//! that what is after an uncommitted [`Reservation`] waits for it, and who makes or drops a counter waits for another
-//! that does. With the other backends, the slow path
-//! is a lock.
+//! An operation on the current CPU does not fail: where the kernel has no memory for the slow path, or a sandbox that
+//! was entered later refuses it, the operation goes on trying by sequences. It panics only
+//!
+//! - in a thread that cannot run those either, because that sandbox refused to have it registered with rseq: let
+//!   [`register_thread`] be the first thing that a thread does, or enter the sandbox before the first structure is
+//!   made;
+//! - at the first addition to a [`Counter`], [`Gauge`], [`CounterSet`] or [`Histogram`], if the system has no memory
+//!   left;
+//! - with `cpu_opv(2)`, in a thread that is allowed only on CPUs that were not known of when the first structure was
+//!   made, as after it was restored on a larger machine.
+//!
+//! With `cpu_opv(2)` all but [`PerCpuLock`], the depot of a [`Pool`] and [`TraceRing::drain`] are lock-free: a thread
+//! that stops anywhere holds up no other one, except that what is after an uncommitted [`Reservation`] waits for it,
+//! that a [`Ring`] has one consumer at a time, and that who makes or drops a counter waits for another that does. With
+//! the other backends, the slow path is a lock.
 //!
 //! # Backends
 //!
