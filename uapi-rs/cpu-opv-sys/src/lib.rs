@@ -46,14 +46,19 @@
 //!
 //! # Example
 //!
-//! Add 1 to the counter of a CPU, from whichever CPU:
+//! Add 1 to the counter of a CPU, from whichever CPU, on a kernel that [has the call](#which-kernels-have-it):
 //!
 //! ```
 //! use core::sync::atomic::{AtomicU64, Ordering};
 //! use cpu_opv_sys::*;
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/per_cpu_lists/kernel.rs"));
 //!
 //! static EVENTS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 //!
+//! # fn main() -> io::Result<()> {
+//! if !has_cpu_opv()? {
+//!     return Ok(());
+//! }
 //! // Any CPU will do that this thread is allowed on.
 //! // SAFETY: takes nothing.
 //! let cpu = unsafe { libc::sched_getcpu() };
@@ -76,6 +81,8 @@
 //!     -1 => eprintln!("cpu_opv: {}", std::io::Error::last_os_error()),
 //!     stopped_at => unreachable!("operation {stopped_at} is no comparison"),
 //! }
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! The program `examples/per_cpu_lists` shows more. To take the first node off a list, a vector
@@ -118,13 +125,8 @@
 //! looks at what comes of wrong flags and of a vector.
 //!
 //! ```
-//! use cpu_opv_sys::*;
-//!
-//! let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-//! // SAFETY: a query looks at no memory.
-//! let has_call = release.contains("cpu_opv")
-//!     && unsafe { cpu_opv(std::ptr::null(), 0, 0, CPU_OP_NR_FLAG) } >= NR_CPU_OPS;
-//! # Ok::<(), std::io::Error>(())
+#![doc = include_str!("../examples/per_cpu_lists/kernel.rs")]
+//! # has_cpu_opv().unwrap();
 //! ```
 //!
 //! A program that does without the call where it is missing decides that once. A lock does not keep

@@ -4,6 +4,10 @@
 //!
 //! All but one of these tests need a kernel that has it: there, run them with `--include-ignored`.
 
+#[path = "../examples/per_cpu_lists/kernel.rs"]
+#[allow(dead_code, reason = "the tests ask in more ways")]
+mod kernel;
+
 use core::ffi::c_int;
 use core::ptr::null;
 use std::io::Error;
@@ -84,6 +88,9 @@ fn copy(dst: &AtomicUsize, src: &AtomicUsize) -> cpu_op {
 
 #[test]
 fn the_kernel_has_it_whole_or_not_at_all() {
+    if !kernel::says_so().unwrap() {
+        return;
+    }
     match query(CPU_OP_NR_FLAG) {
         Ok(operations) => assert!(operations >= NR_CPU_OPS),
         Err(errno) => assert_eq!(errno, libc::ENOSYS),

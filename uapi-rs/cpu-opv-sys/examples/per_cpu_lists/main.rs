@@ -11,15 +11,14 @@
 //! Exits with 0 if all items are there, 1 if not or on an error, 2 if the kernel lacks the call.
 
 mod cpus;
+mod kernel;
 mod list;
 
 use std::io;
 use std::process::ExitCode;
-use std::ptr::null;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cpu_opv_sys::{CPU_OP_NR_FLAG, cpu_opv};
 use list::List;
 
 const ITEMS_PER_CPU: usize = 250;
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn demo() -> io::Result<ExitCode> {
-    if !kernel_has_cpu_opv()? {
+    if !kernel::has_cpu_opv()? {
         eprintln!("this kernel has no cpu_opv(2): boot one with `make run`");
         return Ok(ExitCode::from(2));
     }
@@ -57,17 +56,6 @@ fn demo() -> io::Result<ExitCode> {
     run(&lists)?;
     print_table(&lists);
     Ok(verdict(&lists, items))
-}
-
-fn kernel_has_cpu_opv() -> io::Result<bool> {
-    // SAFETY: a query touches no memory.
-    match unsafe { cpu_opv(null(), 0, 0, CPU_OP_NR_FLAG) } {
-        -1 => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ENOSYS) => Ok(false),
-            error => Err(error),
-        },
-        _operations => Ok(true),
-    }
 }
 
 /// Lets all threads loose on the lists, for `RUN_TIME`.
