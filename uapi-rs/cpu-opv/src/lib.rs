@@ -158,8 +158,9 @@
 //! | a [`CounterSet`] or [`Histogram`] | 14 words more for each CPU than there are counters or ranges |
 //! | the others | 128 bytes for each CPU, or more if the data is longer; a mapping, of whole pages, for each structure |
 //!
-//! Of what a CPU has, the pages that nothing was written to take no memory. What a counter had another counter gets when
-//! it was dropped; it does not go back to the system.
+//! Of what a CPU has, the pages that nothing was written to take no memory; of the rings of a [`TraceRing`], as far as
+//! the allocator does not use huge ones. What a counter had another counter gets when it was dropped; it does not go
+//! back to the system.
 //!
 //! [`slow_path_calls`] tells how often which slow path was taken.
 //!

@@ -97,6 +97,9 @@ impl Mapping {
         };
         let start = map(len, flags, fd)?;
         let mapping = Self { start, len };
+        if memory.is_private() {
+            use_small_pages(start, len);
+        }
         let slot_len = u32::try_from(slot_len).map_err(|_| Error::Layout)?;
         mapping.check_header([
             // The version of the layout; it is not a multiple of 256, so that no byte order reads as another.
@@ -152,14 +155,19 @@ pub(crate) fn map_sparse(len: usize) -> Result<NonNull<u8>, Error> {
     let sparse = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | sparse;
     let start = map(len, flags, -1)?;
+    use_small_pages(start, len);
+    Ok(start)
+}
+
+/// A huge page would be that of many CPUs, and take memory for those that use none.
+fn use_small_pages(start: NonNull<u8>, len: usize) {
     if cfg!(not(miri)) {
-        // A huge page would be that of many CPUs. Where the kernel has none, it says so.
+        // Where the kernel has no others, it says so.
         // SAFETY: nothing that is there changes.
         let _ = keeping_errno(|| unsafe {
             libc::madvise(start.as_ptr().cast(), len, libc::MADV_NOHUGEPAGE).into()
         });
     }
-    Ok(start)
 }
 
 fn map(len: usize, flags: c_int, fd: c_int) -> Result<NonNull<u8>, Error> {
@@ -183,5 +191,32 @@ fn grow(file: BorrowedFd<'_>, len: usize) -> Result<(), Error> {
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
         0 => Ok(()),
         errno => Err(Error::Os(errno)),
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn no_page_is_that_of_many_cpus() {
+        let maps = || fs::read_to_string("/proc/self/smaps");
+        if !fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() || maps().is_err() {
+            return eprintln!("skipped: no huge pages here, or nobody to tell of them");
+        }
+        let mapping = Mapping::new(&Memory::private(), 0, 4096).unwrap();
+        let address = mapping.start.addr().get();
+        let maps = maps().unwrap();
+        let is_start = |line: &&str| {
+            let range = line.split(' ').next().and_then(|it| it.split_once('-'));
+            let number = |it| usize::from_str_radix(it, 16).unwrap();
+            range.is_some_and(|(start, end)| (number(start)..number(end)).contains(&address))
+        };
+        let mut lines = maps.lines().skip_while(|line| !is_start(line));
+        let flags = lines.find(|line| line.starts_with("VmFlags:")).unwrap();
+        // See proc_pid_smaps(5).
+        assert!(flags.contains(" nh"), "{flags}");
     }
 }
