@@ -31,7 +31,8 @@
 //!
 //! # What is safe here, and what is not
 //!
-//! The kernel reads and writes the operands as a thread would that uses relaxed atomics. Safe code can give it:
+//! The kernel reads and writes the operands as a thread would that uses relaxed atomics; on a 32-bit kernel, of 8 bytes
+//! each half by itself. Safe code can give it:
 //!
 //! - to be read: [plain data](Plain), of which nobody has a `&mut` while it is borrowed, and atomics;
 //! - to be written: plain data by `&mut`, which nobody else has, and atomics.
