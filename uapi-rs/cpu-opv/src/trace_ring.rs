@@ -328,7 +328,8 @@ impl Records {
     }
 
     fn unread(&self) -> usize {
-        let consumed = self.consumer.0.consumed.load(Relaxed);
+        // Acquire: who consumed up to there has seen as much of `head`. Else it may look like more than all.
+        let consumed = self.consumer.0.consumed.load(Acquire);
         self.head.load(Acquire).wrapping_sub(consumed)
     }
 }
