@@ -364,6 +364,7 @@ fn handlers_may_push() {
             }
         }
     };
+    let pushed = AtomicUsize::new(0);
     on_all_threads_while("trace, handlers", &mut drain, |index| {
         let (mut random, cpus) = (Random::new(index), allowed());
         let mut number = 0;
@@ -374,11 +375,15 @@ fn handlers_may_push() {
                 common::yield_now();
             }
         }
+        pushed.fetch_add(number, Relaxed);
     });
     ON.store(false, Relaxed);
     drain();
     assert_ne!(handled, 0);
-    assert!(handled + rest + missed >= operations() / threads() * threads() + 100);
+    assert_eq!(
+        handled + rest + missed,
+        pushed.into_inner() + HANDLED.load(Relaxed)
+    );
 }
 
 #[test]
