@@ -32,6 +32,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -93,6 +94,10 @@ struct States {
 unsafe impl<T: Send> Send for BoundedList<T> {}
 // SAFETY: as above; it gives out no reference to a node that is on it.
 unsafe impl<T: Send> Sync for BoundedList<T> {}
+
+// A panic leaves nothing half done, as with `Stack`.
+impl<T> UnwindSafe for BoundedList<T> {}
+impl<T> RefUnwindSafe for BoundedList<T> {}
 
 impl<T: Send> BoundedList<T> {
     /// Empty lists of up to `limit` nodes each.

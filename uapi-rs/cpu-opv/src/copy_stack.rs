@@ -6,6 +6,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::Ordering::Relaxed;
 
 use cpu_opv_sys::CPU_OP_DATA_LEN_MAX;
@@ -55,6 +56,10 @@ struct Items<T, const N: usize> {
 
 // SAFETY: the items are data that can be sent, and one operation at a time accesses them.
 unsafe impl<T: Copy + Send, const N: usize> Sync for Items<T, N> {}
+
+// A panic leaves nothing half done, as with `Stack`.
+impl<T, const N: usize> UnwindSafe for CopyStack<T, N> {}
+impl<T, const N: usize> RefUnwindSafe for CopyStack<T, N> {}
 
 impl<T: Copy + Send + 'static, const N: usize> CopyStack<T, N> {
     /// Empty stacks.

@@ -5,6 +5,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -271,6 +272,10 @@ pub struct RawList<T> {
 unsafe impl<T> Send for RawList<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for RawList<T> {}
+
+// A panic leaves nothing half done, as with `Stack`.
+impl<T> UnwindSafe for RawList<T> {}
+impl<T> RefUnwindSafe for RawList<T> {}
 
 impl<T> RawList<T> {
     /// Empty lists in this memory, or what other processes have made of them.

@@ -6,6 +6,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::panic::UnwindSafe;
 use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
     fence,
@@ -64,7 +65,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 /// Who waits spins a little, then yields, then sleeps for up to a millisecond at a time: for ever, if it holds that
 /// lock itself, or if the guard was leaked. It must not be locked by a signal handler that may interrupt a thread that
 /// holds it; to [try](Self::try_lock) is fine. It is not poisoned: what
-/// a thread that panicked under the lock had changed stays so.
+/// a thread that panicked under the lock had changed stays so. That is why it is not
+/// [`RefUnwindSafe`](core::panic::RefUnwindSafe).
 pub struct PerCpuLock<T>(PerCpu<Locked<T>>);
 
 #[repr(C)]
@@ -77,6 +79,9 @@ struct Locked<T> {
 unsafe impl<T: Send> Sync for Locked<T> {}
 // SAFETY: all zeroes is a lock that is free and a value that is; there are no pointers.
 unsafe impl<T: Plain> Zeroed for Locked<T> {}
+
+// Who catches a panic and has it still has all of it to itself. As for `RefCell`, there is no more than that.
+impl<T: UnwindSafe> UnwindSafe for PerCpuLock<T> {}
 
 impl<T: Send> PerCpuLock<T> {
     /// Locks on values made by `init`.

@@ -42,7 +42,8 @@ type Half<T> = Batch<Box<T>, HALF>;
 ///
 /// # Order
 ///
-/// What was done to an object before it was given back happens before what is done to it by who gets it next.
+/// What was done to an object before it was given back happens before what is done to it by who gets it next. If a
+/// panic gave it back, it is as that left it.
 ///
 /// # Signal handlers
 ///

@@ -30,6 +30,7 @@
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -106,6 +107,11 @@ struct Entry<T> {
 
 // SAFETY: it is accessed by one thread at a time: who has reserved it, then who consumes it.
 unsafe impl<T: Send> Sync for Entry<T> {}
+
+// A panic leaves nothing half done: an entry is consumed before it is given out, and a reservation that is dropped is
+// passed over.
+impl<T, const BLOCKS: usize, const ENTRIES: usize> UnwindSafe for Ring<T, BLOCKS, ENTRIES> {}
+impl<T, const BLOCKS: usize, const ENTRIES: usize> RefUnwindSafe for Ring<T, BLOCKS, ENTRIES> {}
 
 impl<T: Send, const BLOCKS: usize, const ENTRIES: usize> Ring<T, BLOCKS, ENTRIES> {
     /// Empty rings.

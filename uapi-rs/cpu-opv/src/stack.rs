@@ -11,6 +11,7 @@ use core::convert::Infallible;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::cpu::Cpu;
@@ -184,6 +185,10 @@ macro_rules! stack {
                 Self::new()
             }
         }
+
+        // A panic leaves nothing half done: a value is there or not, and nobody has it while it is there.
+        impl<V: Value, const N: usize> UnwindSafe for $stack<V, N> {}
+        impl<V: Value, const N: usize> RefUnwindSafe for $stack<V, N> {}
 
         impl<V: Value, const N: usize> fmt::Debug for $stack<V, N> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

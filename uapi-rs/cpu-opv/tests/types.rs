@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which types can be sent to other threads and shared with them, in a table; and what comes of a panic.
+//! Which types can be sent to other threads and shared with them, and be used after a panic, in tables; and what comes
+//! of a panic.
 
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
@@ -15,8 +16,8 @@ use cpu_opv::vector::{Addend, Outcome, Source, Target, Vector};
 use cpu_opv::{
     Backend, Batch, BoundedList, BoundedNode, Buckets, CopyStack, Counter, CounterSet, Cpu, Drain,
     Error, Gauge, Histogram, List, Memory, Node, PerCpu, PerCpuLock, PerCpuLockGuard, Pool, Pooled,
-    PushError, RawList, Record, Reservation, Ring, SlowPathCalls, Stack, StealStack, Support,
-    Taken, TraceRing, Word,
+    PushError, RawList, RawStacks, Record, Reservation, Ring, SlowPathCalls, Stack, StealStack,
+    Support, Taken, TraceRing, Word,
 };
 
 /// `Is::<T>::SEND` is that of the first `impl` that applies: of a type that is `Send`, or else of the trait.
@@ -25,6 +26,8 @@ struct Is<T>(PhantomData<T>);
 trait Not {
     const SEND: bool = false;
     const SYNC: bool = false;
+    const UNWIND_SAFE: bool = false;
+    const REF_UNWIND_SAFE: bool = false;
 }
 impl<T> Not for Is<T> {}
 
@@ -34,22 +37,29 @@ impl<T: Send> Is<T> {
 impl<T: Sync> Is<T> {
     const SYNC: bool = true;
 }
+impl<T: UnwindSafe> Is<T> {
+    const UNWIND_SAFE: bool = true;
+}
+impl<T: RefUnwindSafe> Is<T> {
+    const REF_UNWIND_SAFE: bool = true;
+}
 
 macro_rules! table {
-    ($($type:ty: $send:literal, $sync:literal;)*) => {$(
-        assert_eq!((Is::<$type>::SEND, Is::<$type>::SYNC), ($send, $sync), stringify!($type));
+    ($one:ident, $other:ident; $($type:ty: $is_one:literal, $is_other:literal;)*) => {$(
+        let is = (Is::<$type>::$one, Is::<$type>::$other);
+        assert_eq!(is, ($is_one, $is_other), stringify!($type));
     )*};
 }
 
 #[test]
 fn what_can_be_sent_and_shared() {
     table! {
+        SEND, SYNC;
         // The test itself can tell.
         u8: true, true;
         Rc<u8>: false, false;
         Cell<u8>: true, false;
 
-        // Send, Sync
         Backend: true, true;
         Counter: true, true;
         Gauge: true, true;
@@ -126,6 +136,39 @@ fn what_can_be_sent_and_shared() {
         // A thread that holds a lock is not to wait for itself on another: as with `std::sync::MutexGuard`.
         PerCpuLockGuard<'static, u8>: false, true;
         PerCpuLockGuard<'static, Cell<u8>>: false, false;
+    }
+}
+
+#[test]
+fn what_can_be_used_after_a_panic() {
+    table! {
+        UNWIND_SAFE, REF_UNWIND_SAFE;
+        u8: true, true;
+        Cell<u8>: true, false;
+        &mut u8: false, true;
+
+        Counter: true, true;
+        Gauge: true, true;
+        CounterSet: true, true;
+        Histogram: true, true;
+        PerCpu<Word>: true, true;
+        TraceRing: true, true;
+        Drain<'static>: true, true;
+        RawStacks<1, 1>: true, true;
+
+        // What values they have nobody sees.
+        List<Cell<u8>>: true, true;
+        RawList<Cell<u8>>: true, true;
+        BoundedList<Cell<u8>>: true, true;
+        Stack<Box<Cell<u8>>, 1>: true, true;
+        StealStack<Box<Cell<u8>>, 1>: true, true;
+        CopyStack<*const Cell<u8>, 1>: true, true;
+        Ring<Cell<u8>, 1, 1>: true, true;
+        Pool<Cell<u8>>: true, true;
+
+        // It is not poisoned.
+        PerCpuLock<u8>: true, false;
+        PerCpuLock<&mut u8>: false, false;
     }
 }
 
