@@ -30,9 +30,10 @@ pub(crate) struct Rounds {
 }
 
 /// The fingerprint of a CPU's stacks in the last round.
+#[repr(transparent)]
 struct Seen(AtomicUsize);
 
-// SAFETY: it is 0 then, a number.
+// SAFETY: it is 0 then, and any bytes are a number.
 unsafe impl Zeroed for Seen {}
 
 impl Rounds {

@@ -64,10 +64,11 @@ struct Slot<T> {
 /// # Safety
 ///
 /// All zeroes is a value, none that it can come to hold refers to this process (no pointers), and it does not
-/// need to be dropped.
+/// need to be dropped. It is laid out alike in all processes: by `repr(C)` or `repr(transparent)`. And whatever bytes
+/// one of them can store there are a value to the others.
 pub unsafe trait Zeroed: Sync + 'static {}
 
-// SAFETY: it is 0 then.
+// SAFETY: it is 0 then, and any bytes are a number.
 unsafe impl Zeroed for Word {}
 // SAFETY: it has nothing but items.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
