@@ -106,7 +106,8 @@
 //!
 //! The ordinary path allocates nothing, flushes no TLB, and sleeps for no lock; for an idle CPU it
 //! spins for that of its runqueue. Nor does it share one with callers for other CPUs, but for those
-//! of VMAs where pages are pinned to be written to. These are read-locked only.
+//! of VMAs where pages are pinned. These are read-locked only. With core scheduling, the runqueue
+//! lock is that of a core: one vector for each of its CPUs, then.
 //!
 //! # Locking
 //!

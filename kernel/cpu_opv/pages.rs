@@ -21,13 +21,16 @@
 //! are there are kept while others are got back from where reclaim has put them. That is the
 //! kernel's business alone. What is not goes on as before.
 //!
-//! # fork()
+//! # fork() and protection keys
 //!
 //! A child is not to see what was stored later without what was stored before. So no page that
 //! fork() copies must be pinned to be written to when it comes to it, nor must it come between the
-//! check and the last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of such pages
-//! are locked, or all by mmap_lock, without waiting. If neither is to be had, as mappings are just
-//! being changed, the next round has mmap_lock.
+//! check and the last store: see `mm/user_page.c`. Until they are unpinned, the VMAs of all pages
+//! are locked, or all there are by mmap_lock, without waiting. If neither is to be had, as mappings
+//! are just being changed, the next round has mmap_lock.
+//!
+//! Pages that are only read, fork() may have. Their VMAs are locked as the check cannot look at
+//! protection keys: so none is set meanwhile.
 
 use super::{
     span::{
@@ -145,8 +148,8 @@ pub(super) struct Pages<'a> {
     written: ArrayVec<UserPage<'a, Write>, WRITTEN_MAX>,
     /// Those that are only read, in the order of `wanted`.
     read: ArrayVec<UserPage<'a, Read>, PAGES_MAX>,
-    /// The mappings of `written` are locked by one of these.
-    vmas: ArrayVec<VmaReadGuard<'a>, WRITTEN_MAX>,
+    /// The mappings of both are locked by one of these.
+    vmas: ArrayVec<VmaReadGuard<'a>, PAGES_MAX>,
     mmap_lock: Option<MmapReadGuard<'a>>,
 }
 
@@ -176,8 +179,8 @@ impl<'a> Pages<'a> {
     /// must not take back pages that are not stale meanwhile.
     pub(super) fn pin(&mut self, keep: bool) -> Result<Pinned<'_>, Missing> {
         for &Wanted { addr, write, index } in self.wanted.iter() {
+            lock(&self.memory, addr, &mut self.vmas, &mut self.mmap_lock)?;
             if write {
-                lock(&self.memory, addr, &mut self.vmas, &mut self.mmap_lock)?;
                 let page = self.memory.pin(addr, keep, self.mmap_lock.as_ref());
                 put(&mut self.written, index, page.map_err(|_| Missing)?);
             } else {
@@ -278,7 +281,7 @@ fn fault_in(memory: &UserMemory<'_>, addr: usize, write: bool) -> Result {
 fn lock<'a>(
     memory: &UserMemory<'a>,
     addr: usize,
-    vmas: &mut ArrayVec<VmaReadGuard<'a>, WRITTEN_MAX>,
+    vmas: &mut ArrayVec<VmaReadGuard<'a>, PAGES_MAX>,
     mmap_lock: &mut Option<MmapReadGuard<'a>>,
 ) -> Result<(), Missing> {
     let has_addr = |vma: &VmaRef| (vma.start()..vma.end()).contains(&addr);

@@ -11,6 +11,7 @@
 #include <linux/cpumask.h>
 #include <linux/init.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/syscalls.h>
@@ -99,5 +100,7 @@ bool cpu_opv_cpu_is_allowed(int cpu)
  */
 SYSCALL_DEFINE4(cpu_opv, struct cpu_op __user *, ops, int, cpuopcnt, int, cpu, int, flags)
 {
+	/* What is out of range becomes -1, also where a CPU speculates. */
+	cpu |= ~array_index_mask_nospec((unsigned int)cpu, nr_cpu_ids);
 	return cpu_opv_call(ops, cpuopcnt, cpu, flags);
 }

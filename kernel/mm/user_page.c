@@ -39,14 +39,21 @@
  * one lock that fork() has to wait for: mmap_lock, or that of its VMA. So do
  * mprotect(), mremap() and munmap().
  *
- * Reclaim and stale TLB entries
- * -----------------------------
+ * Under that lock a page that is only read keeps its protection key, too, which
+ * cannot be looked at again in another context.
  *
- * Reclaim unmaps pages first, and flushes TLBs once it is through with a batch.
- * A clean page can be got back meanwhile, as another page. The threads of a CPU
- * may still find the former by its TLB, and not what was stored to its
- * successor, not even by themselves. So what is due is flushed when a page is
- * pinned.
+ * Stale TLB entries
+ * -----------------
+ *
+ * Reclaim, and who drops pages, unmap them first, and flush TLBs once they are
+ * through with a batch; in between, the latter may wait for a userfaultfd
+ * handler. Meanwhile the address may get another page. The threads of a CPU may
+ * still find the former by its TLB, and not what was stored to its successor,
+ * not even by themselves. So what is due is flushed when a page is pinned.
+ *
+ * What is unmapped after that was mapped in place of the pinned page, which then
+ * is not mapped any more. But the zero page, or one of a file, may come back, as
+ * a copy of it is dropped. Until that is flushed, threads may find the copy.
  */
 
 #include <linux/cpufeature.h>
@@ -211,8 +218,9 @@ static noinline bool pin_if_not_locked(unsigned long addr, unsigned int how,
  *	caller holds mmap_lock
  * @page: where to return the page
  *
- * With USER_PAGE_WRITE, the caller holds mmap_lock or the lock of the VMA until
- * it has unpinned the page.
+ * The caller holds mmap_lock or the lock of the VMA until it has unpinned the
+ * page. If the page is only read, and no protection key has to hold for that,
+ * it need not.
  *
  * The page has an owner, or is the zero page: it is not one that a driver has
  * mapped. Nor is it of memfd_secret(2), which the kernel cannot access.
@@ -235,6 +243,8 @@ int user_page_pin(unsigned long addr, unsigned int how, struct page **page)
 	}
 	/* Who finds the page finds what was due when it was mapped. */
 	smp_rmb();
+	if (unlikely(mm_tlb_flush_pending(current->mm)))
+		flush_tlb_mm(current->mm);
 	flush_tlb_batched_pending(current->mm);
 	return 0;
 }
@@ -489,7 +499,8 @@ static __always_inline bool find_entry(struct mm_struct *mm, unsigned long addr,
  * @write: whether @addr must map @page writable
  *
  * Protection keys are not looked at: they are those of the task that
- * pinned the page, not of the one that happens to run here.
+ * pinned the page, not of the one that happens to run here. Who pinned it keeps
+ * its mapping locked, so the key is that with which it was pinned.
  *
  * Context: any context with interrupts disabled.
  * Return: true if @addr maps @page with the permission asked for. false, for

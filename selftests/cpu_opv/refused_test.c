@@ -15,6 +15,11 @@
 #define __NR_memfd_secret	447
 #endif
 
+#define RUN_USEC	200000
+#define MIN_CALLS	50	/* on a slow machine */
+#define NR_OTHERS	3	/* operands after the one that matters */
+#define SECRET		43
+
 FIXTURE(refused)
 {
 	__u64 *value;		/* 42 */
@@ -168,6 +173,76 @@ TEST_F(refused, pkey_of_caller_forbids_access)
 TEST_F(refused, pkey_of_caller_forbids_write)
 {
 	with_rights(_metadata, self, PKEY_DISABLE_WRITE, 0, NR_READS);
+}
+
+/* A page that has a secret while it has the key, which the caller cannot use. */
+struct vault {
+	volatile __u64 *value;
+	int pkey;
+	atomic_bool stop;
+	atomic_ulong locked;
+};
+
+static int set_key(struct vault *vault, int pkey)
+{
+	return syscall(__NR_pkey_mprotect, vault->value, page_size(),
+		       PROT_READ | PROT_WRITE, pkey);
+}
+
+static void *keep_locking(void *arg)
+{
+	struct vault *vault = arg;
+
+	while (!vault->stop) {
+		if (set_key(vault, vault->pkey))
+			return "cannot set the key";
+		*vault->value = SECRET;
+		*vault->value = 42;
+		if (set_key(vault, 0))
+			return "cannot take the key back";
+		vault->locked++;
+	}
+	return NULL;
+}
+
+/* The page comes first of many, so there is some time before it is read. */
+TEST_F_TIMEOUT(refused, pkey_set_meanwhile, RUN_TIMEOUT)
+{
+	long long end = now_usec() + run_usec(RUN_USEC);
+	char *others = map_pages(2 * NR_OTHERS);
+	struct vault vault = { .value = self->value };
+	unsigned long calls, good = 0;
+	__u64 seen[2] = {};
+	struct cpu_op ops[1 + NR_OTHERS] = {
+		op_copy(seen, self->value, sizeof(seen)),
+	};
+	pthread_t thread;
+	void *error;
+	int i, ret;
+
+	ASSERT_TRUE(others != MAP_FAILED);
+	vault.pkey = syscall(__NR_pkey_alloc, 0, 0);
+	if (vault.pkey < 0)
+		SKIP(return, PKEY_ABSENT);
+	for (i = 0; i < NR_OTHERS; i++) {
+		char *end_of_page = others + (2 * i + 1) * page_size();
+
+		ops[1 + i] = op_eq(end_of_page - 8, end_of_page - 8, 16);
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_locking, &vault));
+	set_rights(vault.pkey, PKEY_DISABLE_ACCESS);
+	for (calls = 0; now_usec() < end || good < MIN_CALLS; calls++) {
+		ret = cpu_opv(ops, ARRAY_SIZE(ops), self->cpu, 0);
+		ASSERT_TRUE(!ret || ret == -EFAULT);
+		good += !ret;
+		ASSERT_NE(SECRET, seen[0]);
+	}
+	vault.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	EXPECT_EQ(NULL, error);
+	TH_LOG("%lu calls of %lu read it, %lu times it was locked", good, calls,
+	       vault.locked);
+	TH_LOG_OPERATIONS(calls);
 }
 
 #endif

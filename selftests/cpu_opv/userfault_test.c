@@ -369,4 +369,75 @@ TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 100)
 	EXPECT_EQ(SERVED + 5, *(__u64 *)self->pages);
 }
 
+/* On the target CPU, whose TLB has the page when it is dropped. */
+struct loader {
+	volatile __u64 *word;
+	int cpu;
+	atomic_bool has_page;
+	atomic_bool ran;	/* the vector */
+	__u64 seen;		/* after that */
+};
+
+static void *keep_loading(void *arg)
+{
+	struct loader *loader = arg;
+
+	if (pin_to(loader->cpu))
+		return "cannot pin the thread";
+	*loader->word = SERVED;
+	while (!loader->ran)
+		loader->has_page = *loader->word == SERVED;
+	loader->seen = *loader->word;
+	return NULL;
+}
+
+static void *drop(void *arg)
+{
+	FIXTURE_DATA(userfault) *self = arg;
+
+	if (madvise(self->pages, NR_PAGES * page_size(), MADV_DONTNEED))
+		self->error = errno;
+	return NULL;
+}
+
+/*
+ * To drop both pages is to wait for who watches the second. Then the first is
+ * gone already, but TLBs are yet to be flushed. A thread on the target CPU has
+ * to find what the vector stores to its successor all the same.
+ */
+TEST_F(userfault, stored_while_pages_are_dropped)
+{
+	struct loader loader = {
+		.word = (void *)self->pages,
+		.cpu = self->cpu,
+	};
+	struct cpu_op add = op_add(self->pages, 5, 8);
+	pthread_t thread, dropper;
+	struct uffd_msg msg;
+	void *error;
+
+	close(self->fd);
+	self->fd = userfault_watch(self->pages + page_size(), 1,
+				   UFFDIO_REGISTER_MODE_MISSING,
+				   UFFD_FEATURE_EVENT_REMOVE);
+	if (self->fd < 0)
+		SKIP(return, USERFAULT_ABSENT);
+	if (!variant->other_cpu)
+		ASSERT_EQ(0, pin_to(self->cpu));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_loading, &loader));
+	while (!loader.has_page)
+		sched_yield();
+	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop, self));
+	ASSERT_EQ(0, userfault_poll(self->fd));
+	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
+	EXPECT_EQ(5, *loader.word);
+	loader.ran = true;
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	EXPECT_EQ(NULL, error);
+	EXPECT_EQ(5, loader.seen);
+	EXPECT_EQ(sizeof(msg), read(self->fd, &msg, sizeof(msg)));
+	ASSERT_EQ(0, pthread_join(dropper, NULL));
+	EXPECT_EQ(0, atomic_load(&self->error));
+}
+
 TEST_HARNESS_MAIN

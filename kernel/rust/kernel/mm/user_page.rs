@@ -147,7 +147,8 @@ impl<'a> UserMemory<'a> {
     ///
     /// A page that is pinned to be [written to](Write) is seen by fork(), which then copies it at
     /// once: the child may miss what is stored to the page from then on, by anybody, and have what
-    /// was stored elsewhere later. So hold `mmap_lock`, or lock the VMA before, and
+    /// was stored elsewhere later. And one that is only read may get a protection key that
+    /// [`UserPage::is_mapped()`] does not look at. So hold `mmap_lock`, or lock the VMA before, and
     /// [unpin](UserPage::unpin()) the page first.
     ///
     /// Fails with [`EAGAIN`] if it is not present, or if [`Self::fault_in()`] has to be asked for
