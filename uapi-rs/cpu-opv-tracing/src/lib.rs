@@ -288,12 +288,13 @@ impl Reader {
         self.ring.wait(watermark, timeout)
     }
 
-    /// How many entries were lost until now: see [`TraceRing::lost_on`].
+    /// How many entries were lost until now, wrapping: see [`TraceRing::lost_on`].
     ///
     /// When all threads that trace have ended and the ring was drained, this and what was drained is all there was, but
     /// for entries whose fields panicked as they were formatted.
     pub fn lost(&self) -> usize {
-        Cpu::all().map(|cpu| self.ring.lost_on(cpu)).sum()
+        let lost = Cpu::all().map(|cpu| self.ring.lost_on(cpu));
+        lost.fold(0, usize::wrapping_add)
     }
 }
 
