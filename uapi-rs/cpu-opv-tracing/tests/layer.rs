@@ -2,6 +2,8 @@
 
 //! What is traced comes out, once, in order, and readable.
 
+mod common;
+
 use std::{error, fmt, thread};
 
 use cpu_opv_tracing::{Entry, Kind, LossMode, Reader, ring};

@@ -3,6 +3,8 @@
 //! What traces while it is traced. For that `tracing` takes a subscriber that is for all threads, so this is a program
 //! of its own.
 
+mod common;
+
 use std::fmt;
 
 use cpu_opv_tracing::{Entry, Kind, LossMode, ring};

@@ -1,0 +1,1 @@
+../../../cpu-opv/tests/common/machine.rs
