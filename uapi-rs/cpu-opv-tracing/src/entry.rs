@@ -67,7 +67,7 @@ impl Kind {
 /// ```
 ///
 /// Line ends and other control characters in the fields are escaped there, as `\n`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
     /// What happened.

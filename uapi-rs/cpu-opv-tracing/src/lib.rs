@@ -84,8 +84,8 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cpu_opv::{Cpu, Record, TraceRing};
-pub use cpu_opv::{Error, LossMode};
+use cpu_opv::TraceRing;
+pub use cpu_opv::{Cpu, Error, LossMode};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id};
 use tracing_core::{Event, Metadata, Subscriber};
@@ -275,11 +275,8 @@ impl Reader {
     /// # Deadlock
     ///
     /// It waits for ever if what an earlier call returned was leaked, as by [`mem::forget`](std::mem::forget).
-    pub fn drain(&mut self) -> impl Iterator<Item = Entry> {
-        self.ring.drain().map(|record: Record| {
-            // SAFETY: the ring is filled by `RingLayer::put` alone.
-            unsafe { Entry::decode(record) }
-        })
+    pub fn drain(&mut self) -> Drain<'_> {
+        Drain(self.ring.drain())
     }
 
     /// Waits until a CPU has `watermark` bytes to be read, or any if it is 0; returns whether one has: `false` if
@@ -295,6 +292,26 @@ impl Reader {
     pub fn lost(&self) -> usize {
         let lost = Cpu::all().map(|cpu| self.ring.lost_on(cpu));
         lost.fold(0, usize::wrapping_add)
+    }
+}
+
+/// An iterator that takes entries out, in the order of their times: that of [`Reader::drain`].
+///
+/// Each is taken out when it is returned: [`take`](Iterator::take) leaves the others there.
+///
+/// # Deadlock
+///
+/// After it was leaked, as by [`mem::forget`](std::mem::forget), the next one waits for ever.
+#[derive(Debug)]
+pub struct Drain<'a>(cpu_opv::Drain<'a>);
+
+impl Iterator for Drain<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let record = self.0.next()?;
+        // SAFETY: the ring is filled by `RingLayer::put` alone.
+        Some(unsafe { Entry::decode(record) })
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::time::Duration;
 use std::{error, fmt, thread};
 
 use cpu_opv_tracing::{Entry, Kind, LossMode, Reader, ring};
@@ -334,6 +335,11 @@ fn a_reader_outlives_the_layer() {
     let (layer, mut reader) = ring(0, LossMode::Overwrite);
     with_default(tracing_subscriber::registry().with(layer), || info!("last"));
     assert!(reader.wait(0, None));
-    assert_eq!(reader.drain().next().unwrap().fields, "last");
-    assert!(!reader.wait(0, Some(std::time::Duration::from_millis(1))));
+    // That is less than is waited for.
+    let a_moment = Some(Duration::from_millis(1));
+    assert!(!reader.wait(4 << 10, a_moment));
+    let entry = reader.drain().next().unwrap();
+    assert_eq!(entry.fields, "last");
+    assert_eq!(entry, entry.clone());
+    assert!(!reader.wait(0, a_moment));
 }
