@@ -44,6 +44,14 @@ const KINDS: [(Kind, &str); 6] = [
     (Kind::Close, " close"),
 ];
 
+const _: () = {
+    let mut number = 0;
+    while number < KINDS.len() {
+        assert!(KINDS[number].0 as usize == number);
+        number += 1;
+    }
+};
+
 impl Kind {
     fn has_span(self) -> bool {
         self != Self::Event
