@@ -74,7 +74,8 @@ impl Kind {
 /// [  123.456712] 2 4711 INFO shop: in #2 received bytes=512
 /// ```
 ///
-/// Line ends and other control characters in the fields are escaped there, as `\n`.
+/// It stays a line that reads as it was written: control characters are escaped, as `\n`, and so
+/// are Unicode's other line ends and what changes the direction of text. A `\` stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
@@ -211,10 +212,11 @@ impl fmt::Display for Entry {
         let (level, target) = (metadata.level(), metadata.target());
         write!(
             f,
-            "[{seconds:5}.{micros:06}] {cpu} {thread} {level} {target}:"
+            "[{seconds:5}.{micros:06}] {cpu} {thread} {level} {}:",
+            Escaped(target)
         )?;
         if self.kind != Kind::Event {
-            write!(f, " {}", metadata.name())?;
+            write!(f, " {}", Escaped(metadata.name()))?;
         }
         f.write_str(KINDS[self.kind as usize].1)?;
         if let Some(span) = self.span {
@@ -226,8 +228,20 @@ impl fmt::Display for Entry {
         if !self.fields.is_empty() {
             f.write_char(' ')?;
         }
-        for part in self.fields.split_inclusive(char::is_control) {
-            let text = part.trim_end_matches(char::is_control);
+        Escaped(&self.fields).fmt(f)
+    }
+}
+
+/// Text without what would end the line, or show it otherwise than it is.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_escaped = |char: char| {
+            char.is_control() || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        for part in self.0.split_inclusive(is_escaped) {
+            let text = part.trim_end_matches(is_escaped);
             write!(f, "{text}{}", part[text.len()..].escape_debug())?;
         }
         Ok(())

@@ -236,11 +236,23 @@ fn a_child_is_another_thread() {
 
 #[test]
 fn an_entry_is_a_line() {
-    let entries = entries(|| info!(path = %"/\r\nINFO", "é\n\n\tlie\u{1b}[1m"));
-    let line = entries[0].to_string();
-    assert!(!line.contains(char::is_control), "{line:?}");
-    let end = r": é\n\n\tlie\u{1b}[1m path=/\r\nINFO";
-    assert!(line.ends_with(end), "{line:?}");
+    let entries = entries(|| {
+        info!(path = %"/\r\nINFO", "é\n\n\tlie\u{1b}[1m");
+        info!(target: "a\nb", "1\u{2028}2\u{2029}3\u{202a}4\u{202e}5\u{2066}6\u{2069}7");
+        info!("C:\\n\u{2027}\u{202f}\u{2065}\u{206a}");
+        let _span = info_span!(target: "a\nb", "c\rd");
+    });
+    let expected = [
+        r"INFO layer: é\n\n\tlie\u{1b}[1m path=/\r\nINFO",
+        r"INFO a\nb: 1\u{2028}2\u{2029}3\u{202a}4\u{202e}5\u{2066}6\u{2069}7",
+        "INFO layer: C:\\n\u{2027}\u{202f}\u{2065}\u{206a}",
+        r"INFO a\nb: c\rd new #",
+    ];
+    for (entry, expected) in entries.iter().zip(expected) {
+        let line = entry.to_string();
+        assert!(line.contains(expected), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
 }
 
 #[test]
