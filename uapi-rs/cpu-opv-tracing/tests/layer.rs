@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::panic::catch_unwind;
 use std::time::Duration;
 use std::{error, fmt, thread};
 
@@ -66,11 +67,31 @@ fn events_and_spans() {
         assert!(is_event || entry.span == entries[0].span);
     }
     assert!(entries.is_sorted_by_key(|entry| entry.time));
-    let line = entries[0].to_string();
-    let thread = entries[0].thread;
-    let about = format!(" {thread} INFO layer: request new #");
-    assert!(line.contains(&about), "{line}");
-    assert!(line.ends_with(" path=\"/\""), "{line}");
+}
+
+#[test]
+fn a_line_says_what_happened() {
+    let mut entries = entries(|| {
+        let span = info_span!("request", path = "/", status = tracing::field::Empty);
+        span.in_scope(|| warn!(target: "disk", "full"));
+        span.record("status", 200);
+    });
+    let (cpu, thread, span) = (entries[0].cpu, entries[0].thread, entries[0].span.unwrap());
+    let expected = [
+        format!("INFO layer: request new #{span} path=\"/\""),
+        format!("INFO layer: request enter #{span}"),
+        format!("WARN disk: in #{span} full"),
+        format!("INFO layer: request exit #{span}"),
+        format!("INFO layer: request record #{span} status=200"),
+        format!("INFO layer: request close #{span}"),
+    ];
+    assert_eq!(entries.len(), expected.len());
+    for (entry, expected) in entries.iter_mut().zip(expected) {
+        entry.time = Duration::new(12, 3_456_999);
+        entry.cpu = cpu;
+        let line = format!("[   12.003456] {cpu} {thread} {expected}");
+        assert_eq!(entry.to_string(), line);
+    }
 }
 
 /// The name of the span that the first of these entries is in; `None` if it is in none.
@@ -255,6 +276,26 @@ fn an_entry_is_a_line() {
     }
 }
 
+struct Panics;
+
+impl fmt::Debug for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("begun")?;
+        panic!("as it is formatted");
+    }
+}
+
+#[test]
+fn what_comes_after_a_panic_is_whole() {
+    let entries = entries(|| {
+        info!("before");
+        catch_unwind(|| info!(value = ?Panics, "lost")).unwrap_err();
+        info!("after");
+    });
+    let fields: Vec<_> = entries.iter().map(|entry| &*entry.fields).collect();
+    assert_eq!(fields, ["before", "after"]);
+}
+
 #[test]
 fn threads_at_once() {
     const EACH: usize = 5000;
@@ -273,9 +314,19 @@ fn threads_at_once() {
 
     for mode in [LossMode::Discard, LossMode::Overwrite] {
         let mut reader = trace(8 << 10, mode, work, 4);
-        let read = reader.drain().count();
+        let (mut read, mut missed) = (0, 0);
+        for entry in reader.drain() {
+            (read, missed) = (read + 1, missed + entry.missed);
+        }
         assert_ne!(reader.lost(), 0);
         assert_eq!(read + reader.lost(), 4 * EACH);
+        // What was discarded is missing nowhere in particular.
+        let overwritten = if mode == LossMode::Overwrite {
+            reader.lost()
+        } else {
+            0
+        };
+        assert_eq!(missed, overwritten);
     }
 }
 
