@@ -58,21 +58,29 @@
 //!
 //! [Threads](Entry::thread) have the numbers that the kernel gave them, and times are those of `CLOCK_MONOTONIC`. So
 //! entries can be put beside what `perf record --clockid=mono` has recorded, or ftrace with `mono` in its `trace_clock`.
-//! Of a process in a PID namespace of its own, these show other numbers.
+//! Of a process in a PID namespace of its own, these show other numbers; of one in a time
+//! namespace, they may show times that are offset from those of the entries.
 //!
 //! # Costs
 //!
-//! Fields are formatted as text by the thread that traces, into memory of its own; then that is copied to the ring of
-//! its CPU. The first entry of a thread takes a system call more, to get its number. What is known when the program is
-//! compiled, such as names and levels, is not copied. An entry has up to 4000 bytes; the text of longer ones is cut.
+//! Fields are formatted as text by the thread that traces, into memory of its own; then that is
+//! copied to the ring of its CPU. What is known when the program is compiled, such as names and
+//! levels, is not copied. An entry has up to 4000 bytes. Longer text is cut, but is formatted to
+//! its end before.
+//!
+//! The first entry of a thread takes a system call more, to get its number. Where the kernel has no
+//! `MADV_WIPEONFORK` (Linux before 4.14, gVisor), each entry takes one, to get that of the process.
 //!
 //! # Limits
 //!
-//! A thread that loses its CPU at the wrong moment puts its entry there a little later, so that it may come after others
-//! that are younger, in the next [`drain`](Reader::drain); those of one CPU are always in order. Who needs all in order
-//! sorts the entries by their time before they are written, with a sort that is stable.
+//! A thread that loses its CPU at the wrong moment puts its entry there a little later. It may then
+//! come after younger ones, in the next [`drain`](Reader::drain); those of one CPU are always in
+//! order. If you need them all in order, sort them by their time, with a sort that is stable.
 //!
-//! Threads must not trace from handlers of signals: formatting allocates.
+//! Signal handlers must not trace: formatting allocates.
+//!
+//! A thread that a sandbox does not let register with rseq panics when it traces, if that was
+//! entered after the ring was made: see [`cpu_opv`](cpu_opv#progress).
 //!
 //! That a span [follows from](tracing_core::Subscriber::record_follows_from) another one is not kept.
 //!
@@ -105,7 +113,7 @@ pub use entry::{Entry, Kind};
 ///
 /// # Panics
 ///
-/// If the system has no memory left, or `capacity` is more than 2 GiB.
+/// If the system has no memory left, or `capacity` is more than 2 GiB, or on 32-bit systems 1 GiB.
 pub fn ring(capacity: usize, mode: LossMode) -> (RingLayer, Reader) {
     try_ring(capacity, mode).expect("memory for each CPU")
 }
@@ -213,7 +221,7 @@ impl<'a> Fields<'a> {
     fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let space = if self.is_after { " " } else { "" };
         self.is_after = true;
-        // It takes all.
+        // The buffer takes all. A value that fails has no more to say.
         let _ = match field.name() {
             "message" => write!(self.buffer, "{space}{value}"),
             name => {
