@@ -53,10 +53,20 @@ pub(crate) struct Count {
 
 /// What it was when it was last looked at.
 #[derive(Default)]
-struct Total {
+pub(crate) struct Total {
     value: u64,
     /// How much of what was added is in there.
     seen: u64,
+}
+
+impl Total {
+    /// Takes over what was added, which the CPUs' words say modulo what they can count.
+    pub(crate) fn settle(&mut self, added: u64) -> &mut u64 {
+        let new = added.wrapping_sub(self.seen) as usize as u64;
+        self.seen = added;
+        self.value = self.value.wrapping_add(new);
+        &mut self.value
+    }
 }
 
 impl Count {
@@ -67,12 +77,9 @@ impl Count {
     /// Makes it no less than that; what it is then.
     fn at_least(&self, value: u64) -> u64 {
         let mut total = self.total();
-        let added = self.added.sum();
-        // Modulo what a word can count.
-        let new = added.wrapping_sub(total.seen) as usize as u64;
-        total.seen = added;
-        total.value = total.value.wrapping_add(new).max(value);
-        total.value
+        let total = total.settle(self.added.sum());
+        *total = value.max(*total);
+        *total
     }
 }
 

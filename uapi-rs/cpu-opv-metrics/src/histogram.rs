@@ -4,19 +4,22 @@
 
 use std::fmt;
 use std::iter;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cpu_opv::Buckets;
 use metrics::HistogramFn;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
+use crate::counter::Total;
+
 /// Counts values, such as durations in seconds, by the range that they are in, and adds them up.
 ///
 /// To observe a value takes no atomic instruction and no lock, [mostly](crate#costs); and whoever reads the counts and the
 /// sum finds each value in both of them or in none. A clone is the same histogram.
 ///
-/// On a 32-bit machine each count begins anew after 2 to the power of 32.
+/// On a 32-bit machine it counts right if it is read, as by a scrape, at least once while a count
+/// goes up by 2 to the power of 32; a value cannot be observed as often as that at once.
 ///
 /// ```
 /// use cpu_opv_metrics::Histogram;
@@ -40,42 +43,62 @@ impl Histogram {
             .into_iter()
             .filter(|bound| !bound.is_infinite())
             .collect();
-        Self(Arc::new(Observed(cpu_opv::Histogram::new(bounds))))
+        let totals = iter::repeat_with(Total::default).take(bounds.len() + 1);
+        Self(Arc::new(Observed {
+            totals: Mutex::new(totals.collect()),
+            observed: cpu_opv::Histogram::new(bounds),
+        }))
     }
 
     /// Counts a value and adds it to the sum.
     #[inline]
     pub fn observe(&self, value: f64) {
-        self.0.0.observe(value);
+        self.0.observed.observe(value);
     }
 
     /// Counts a value `count` times, in one step: see [`cpu_opv::Histogram::observe_many`].
     #[inline]
     pub fn observe_many(&self, value: f64, count: u64) {
-        self.0.0.observe_many(value, count);
+        self.0.observed.observe_many(value, count);
     }
 
     /// The upper bounds of its ranges, but for the last, which has none.
     pub fn bounds(&self) -> &[f64] {
-        self.0.0.bounds()
+        self.0.observed.bounds()
     }
 
     /// What was observed until now.
     pub fn get(&self) -> Buckets {
-        self.0.0.snapshot()
+        self.0.seen()
     }
 }
 
-pub(crate) struct Observed(cpu_opv::Histogram);
+pub(crate) struct Observed {
+    observed: cpu_opv::Histogram,
+    /// Of each range.
+    totals: Mutex<Box<[Total]>>,
+}
+
+impl Observed {
+    fn seen(&self) -> Buckets {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        // With the lock, so that what is settled later was read later.
+        let mut seen = self.observed.snapshot();
+        for (count, total) in seen.counts_mut().iter_mut().zip(&mut *totals) {
+            *count = *total.settle(*count);
+        }
+        seen
+    }
+}
 
 impl HistogramFn for Observed {
     #[inline]
     fn record(&self, value: f64) {
-        self.0.observe(value);
+        self.observed.observe(value);
     }
 
     fn record_many(&self, value: f64, count: usize) {
-        self.0.observe_many(value, count as u64);
+        self.observed.observe_many(value, count as u64);
     }
 }
 
@@ -107,6 +130,9 @@ impl EncodeMetric for Histogram {
 
 impl fmt::Debug for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.0.fmt(f)
+        f.debug_struct("Histogram")
+            .field("bounds", &self.bounds())
+            .field("seen", &self.get())
+            .finish()
     }
 }

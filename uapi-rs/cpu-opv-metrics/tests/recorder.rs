@@ -179,11 +179,14 @@ fn counters_go_up_and_gauges_anywhere() {
 fn nothing_wraps_that_is_read_in_time() {
     const STEP: u64 = 3 << 30;
     let (counter, gauge) = (Counter::default(), Gauge::default());
+    let histogram = Histogram::new([1.0]);
     for step in 1..=4 {
         counter.inc_by(STEP);
         assert_eq!(counter.get(), step * STEP);
         gauge.dec_by((STEP / 2) as f64);
         assert_eq!(gauge.get(), -((step * STEP / 2) as f64));
+        histogram.observe_many(1.0, STEP);
+        assert_eq!(histogram.get().counts(), [step * STEP, 0]);
     }
 }
 

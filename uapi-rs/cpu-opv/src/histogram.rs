@@ -168,6 +168,11 @@ impl Buckets {
         self.sum
     }
 
+    #[doc(hidden)] // for cpu-opv-metrics
+    pub fn counts_mut(&mut self) -> &mut [u64] {
+        &mut self.counts
+    }
+
     /// Adds what the words of a CPU hold.
     fn put(&mut self, words: &[usize]) {
         let (sum, counts) = words.split_at(SUM_WORDS);
