@@ -115,12 +115,17 @@ impl TypedMetric for Histogram {
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let seen = self.get();
+        // The encoder adds them up, and does not expect that to wrap.
+        let mut sum = 0;
+        let counts = seen.counts().iter().map(|count| {
+            let count = (*count).min(u64::MAX - sum);
+            sum += count;
+            count
+        });
         let bounds = self.bounds().iter().copied();
-        let buckets: Vec<(f64, u64)> = bounds
-            .chain(iter::once(f64::INFINITY))
-            .zip(seen.counts().iter().copied())
-            .collect();
-        encoder.encode_histogram::<NoLabelSet>(seen.sum(), seen.count(), &buckets, None)
+        let bounds = bounds.chain(iter::once(f64::INFINITY));
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        encoder.encode_histogram::<NoLabelSet>(seen.sum(), sum, &buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {

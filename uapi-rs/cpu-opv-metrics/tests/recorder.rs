@@ -144,6 +144,23 @@ fn histograms_have_the_buckets_they_were_given() {
 }
 
 #[test]
+fn more_values_than_can_be_counted_are_still_text() {
+    const MANY: usize = usize::MAX;
+    let text = recorded(|| {
+        histogram!("zeroes").record_many(0.0, MANY);
+        histogram!("zeroes").record(1e9);
+    });
+    let count = (MANY as u64).saturating_add(1);
+    for line in [
+        format!("zeroes_bucket{{le=\"10\"}} {MANY}\n"),
+        format!("zeroes_bucket{{le=\"+Inf\"}} {count}\n"),
+        format!("zeroes_count {count}\n"),
+    ] {
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
+
+#[test]
 fn counters_go_up_and_gauges_anywhere() {
     let handle = record(PrometheusBuilder::new(), || {
         let requests = counter!("requests");
