@@ -186,10 +186,16 @@ impl Inner {
     }
 
     fn labels(&self, key: &Key, kind: Kind) -> Labels {
+        // Keys with the same labels in another order are the same.
+        let mut own = BTreeMap::<_, &str>::new();
+        for label in key.labels() {
+            let value = own.entry(label_name(label.key())).or_default();
+            *value = label.value().max(value);
+        }
         let mut labels = self.settings.labels.clone();
         labels.extend(
-            key.labels()
-                .map(|label| (label_name(label.key()), label.value().to_owned())),
+            own.into_iter()
+                .map(|(name, value)| (name, value.to_owned())),
         );
         if kind == Kind::Histogram {
             // Buckets have one of their own.
@@ -219,10 +225,13 @@ impl Inner {
 
 /// A recorder for [`metrics`], to be made by a [`PrometheusBuilder`] and read by a [`PrometheusHandle`].
 ///
-/// What has the same name and labels is the same metric. Characters that Prometheus does not take in names become `_`,
-/// and the names of counters end in `_total`. What would then have the name of another kind of metric is not recorded;
-/// nor are units, the label `__name__`, and the label `le` of a histogram. A gauge must not be called as a histogram with `_sum`, `_count` or
-/// `_bucket`: these names are not looked at.
+/// What has the same name and labels is the same metric. Characters that Prometheus does not take
+/// in names become `_`; of the labels of a metric that then have the same name, the one with the
+/// greatest value stays. The names of counters end in `_total`.
+///
+/// What would then have the name of another kind of metric is not recorded; nor are units, the
+/// label `__name__`, and the label `le` of a histogram. A gauge must not be called as a histogram
+/// with `_sum`, `_count` or `_bucket`: these names are not looked at.
 pub struct PrometheusRecorder(Arc<Inner>);
 
 impl PrometheusRecorder {

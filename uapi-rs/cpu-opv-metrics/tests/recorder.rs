@@ -70,6 +70,10 @@ fn what_is_the_same_to_prometheus_is_one_metric() {
         counter!("a_b_total", "x" => "1", "x" => "1", "y" => "2", "host_name" => "x").increment(4);
         counter!("a.b", "zone" => "b", "empty" => "").increment(8);
         counter!("a.b", "zone" => "").increment(16);
+        // Two labels have the same name then.
+        counter!("a.b", "x.y" => "1", "x-y" => "2").increment(32);
+        counter!("a.b", "x-y" => "2", "x.y" => "1").increment(64);
+        counter!("a.b", "x.y" => "2", "x-y" => "1").increment(128);
         // Another name, as it is no counter.
         gauge!("a.b").set(16);
         // Another kind has that name.
@@ -86,14 +90,18 @@ fn what_is_the_same_to_prometheus_is_one_metric() {
          # TYPE a_b_total counter\n\
          a_b_total{host_name=\"x\"} 16\n\
          a_b_total{host_name=\"x\",x=\"1\",y=\"2\",zone=\"a\"} 7\n\
+         a_b_total{host_name=\"x\",x_y=\"2\",zone=\"a\"} 224\n\
          a_b_total{host_name=\"x\",zone=\"b\"} 8\n"
     );
     let all = handle.snapshot();
     let names: Vec<_> = all.iter().map(|series| &*series.name).collect();
-    assert_eq!(names, ["a_b", "a_b_total", "a_b_total", "a_b_total"]);
+    assert_eq!(
+        names,
+        ["a_b", "a_b_total", "a_b_total", "a_b_total", "a_b_total"]
+    );
     assert_eq!(all[0].value, Value::Gauge(144.0));
     assert_eq!(all[2].value, Value::Counter(7));
-    assert_eq!(all[3].labels[1], ("zone".to_owned(), "b".to_owned()));
+    assert_eq!(all[4].labels[1], ("zone".to_owned(), "b".to_owned()));
 }
 
 #[test]
