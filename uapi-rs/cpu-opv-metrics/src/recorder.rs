@@ -174,7 +174,7 @@ struct Inner {
 
 impl Inner {
     fn metric(&self, key: &Key, kind: Kind) -> Option<Metric> {
-        self.registry.find(key, kind).or_else(|| {
+        self.registry.find(key, kind).unwrap_or_else(|| {
             let labels = self.labels(key, kind);
             let metric = match kind {
                 Kind::Counter => Metric::Counter(Counter::default()),

@@ -91,13 +91,14 @@ pub(crate) struct Registry(RwLock<State>);
 #[derive(Default)]
 struct State {
     /// Of each kind, as they were asked for: so they are found again without anything being allocated.
-    by_key: [HashMap<Key, Metric>; 3],
+    /// `None` is what was refused.
+    by_key: [HashMap<Key, Option<Metric>>; 3],
     families: BTreeMap<Arc<str>, Family>,
 }
 
 impl Registry {
-    /// The metric that was added for this key, if there is one.
-    pub(crate) fn find(&self, key: &Key, kind: Kind) -> Option<Metric> {
+    /// What [`add`](Self::add) has returned for this key, if it was called.
+    pub(crate) fn find(&self, key: &Key, kind: Kind) -> Option<Option<Metric>> {
         let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
         state.by_key[kind as usize].get(key).cloned()
     }
@@ -109,12 +110,10 @@ impl Registry {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let family = state.families.entry(name(key.name(), kind)).or_default();
         let mut others = family.series.values();
-        if others.next().is_some_and(|other| other.kind() != kind) {
-            return None;
-        }
-        let metric = family.series.entry(labels).or_insert(metric).clone();
+        let is_refused = others.next().is_some_and(|other| other.kind() != kind);
+        let metric = (!is_refused).then(|| family.series.entry(labels).or_insert(metric).clone());
         state.by_key[kind as usize].insert(key.clone(), metric.clone());
-        Some(metric)
+        metric
     }
 
     /// Says what the metrics of a name are, unless somebody has.
@@ -161,5 +160,23 @@ fn sanitized(key: &str, is_taken_too: impl Fn(char) -> bool) -> String {
     match key {
         "" => "_".to_owned(),
         key => key.chars().enumerate().map(is_taken).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So that it is found the next time by those who read, and nobody writes.
+    #[test]
+    fn a_refusal_is_remembered() {
+        let registry = Registry::default();
+        let add = |name, metric| registry.add(&Key::from_static_name(name), [].into(), metric);
+        assert!(add("a", Metric::Counter(Counter::default())).is_some());
+        assert!(add("a_total", Metric::Gauge(Gauge::default())).is_none());
+        let found = |name, kind| registry.find(&Key::from_static_name(name), kind);
+        assert!(matches!(found("a", Kind::Counter), Some(Some(_))));
+        assert!(matches!(found("a_total", Kind::Gauge), Some(None)));
+        assert!(found("a_total", Kind::Counter).is_none());
     }
 }
