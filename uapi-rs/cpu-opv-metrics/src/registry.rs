@@ -73,7 +73,7 @@ impl Family {
         };
         // The encoder puts that back.
         let name = match first.kind() {
-            Kind::Counter => name.strip_suffix(TOTAL).unwrap_or(name),
+            Kind::Counter => name.strip_suffix(TOTAL).expect("a counter ends so"),
             Kind::Gauge | Kind::Histogram => name,
         };
         let help = self.help.as_deref().unwrap_or_default();
