@@ -109,6 +109,7 @@ fn histograms_have_the_buckets_they_were_given() {
     let text = |builder| {
         record(builder, || {
             histogram!("many").record_many(2.0, 1 << 30);
+            histogram!("size").record(25);
             histogram!("size_bytes").record(1500);
             histogram!("size_bytes", "le" => "left out").record_many(40.0, 2);
             histogram!("seconds").record(0.5);
@@ -116,10 +117,12 @@ fn histograms_have_the_buckets_they_were_given() {
         .render()
     };
     let full = Matcher::Full("size_bytes".to_owned());
+    let prefix = Matcher::Prefix("size".to_owned());
     let suffix = Matcher::Suffix("bytes".to_owned());
     let builder = PrometheusBuilder::new()
         .set_buckets(&[0.5, f64::INFINITY])
         .and_then(|builder| builder.set_buckets_for_metric(suffix, &[]))
+        .and_then(|builder| builder.set_buckets_for_metric(prefix, &[20.0]))
         .and_then(|builder| builder.set_buckets_for_metric(full, &[40.0, 1e3]))
         .unwrap();
     let expected = "# HELP many \n\
@@ -134,6 +137,12 @@ fn histograms_have_the_buckets_they_were_given() {
          seconds_bucket{le=\"+Inf\"} 1\n\
          seconds_sum 0.5\n\
          seconds_count 1\n\
+         # HELP size \n\
+         # TYPE size histogram\n\
+         size_bucket{le=\"20\"} 0\n\
+         size_bucket{le=\"+Inf\"} 1\n\
+         size_sum 25.0\n\
+         size_count 1\n\
          # HELP size_bytes \n\
          # TYPE size_bytes histogram\n\
          size_bytes_bucket{le=\"40\"} 2\n\
@@ -144,11 +153,29 @@ fn histograms_have_the_buckets_they_were_given() {
     assert_eq!(text(builder), expected);
     assert!(text(PrometheusBuilder::new()).contains("seconds_bucket{le=\"0.25\"} 0\n"));
 
-    let too_many: Vec<f64> = (0..1000).map(f64::from).collect();
-    for bounds in [&[1.0, 1.0][..], &[f64::NAN], &too_many] {
+    let mut bounds: Vec<f64> = (0..)
+        .map(f64::from)
+        .take(cpu_opv::Histogram::MAX_BOUNDS)
+        .collect();
+    let most = PrometheusBuilder::new().set_buckets(&bounds).unwrap();
+    record(most, || histogram!("of many").record(0.5));
+    bounds.push(f64::INFINITY);
+    for bounds in [&[1.0, 1.0][..], &[2.0, 1.0], &[f64::NAN], &bounds] {
         let error = PrometheusBuilder::new().set_buckets(bounds).unwrap_err();
         assert!(matches!(error, BuildError::InvalidBuckets), "{error}");
     }
+}
+
+#[test]
+fn one_recorder_is_that_of_the_program() {
+    let first = PrometheusBuilder::new().install_recorder().unwrap();
+    let second = PrometheusBuilder::new().install_recorder();
+    assert!(matches!(
+        second,
+        Err(BuildError::FailedToSetGlobalRecorder(_))
+    ));
+    counter!("of_the_program").increment(1);
+    assert_eq!(first.snapshot()[0].value, Value::Counter(1));
 }
 
 #[test]
