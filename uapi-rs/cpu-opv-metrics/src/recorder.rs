@@ -46,6 +46,7 @@ pub struct PrometheusBuilder {
 /// Which metrics are meant, by their names as they are in the program. If there are several, a [`Full`](Self::Full) one
 /// counts more than a [`Prefix`](Self::Prefix), and that more than a [`Suffix`](Self::Suffix).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Matcher {
     /// That of this name.
     Full(String),

@@ -76,6 +76,7 @@ const FEW: usize = 256 / WORD;
 
 /// What becomes of a record when the ring is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LossMode {
     /// It is discarded: the ring has what came first. A consumer that keeps up gets all.
     Discard,
