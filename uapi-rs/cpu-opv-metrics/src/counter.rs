@@ -11,10 +11,11 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// A number that only goes up, such as that of the requests since the start.
 ///
-/// To add to it takes no atomic instruction and no lock, [mostly](crate#costs). A clone is the same counter.
+/// Adding to it takes no atomic instruction and no lock, [mostly](crate#costs). A clone is the same
+/// counter.
 ///
-/// On a 32-bit machine it counts right if it is read at least once while it goes up by 2 to the power of 32, as by a
-/// scrape; more than that cannot be added at once.
+/// On a 32-bit machine it counts right if it is read, as by a scrape, at least once while it goes
+/// up by 2 to the power of 32. To add as much as that at once takes a lock there.
 ///
 /// ```
 /// use cpu_opv_metrics::Counter;

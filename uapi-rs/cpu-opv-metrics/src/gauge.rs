@@ -11,17 +11,18 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// A number that goes up and down, such as that of the requests in progress, or is set, such as a temperature.
 ///
-/// To add a whole number of up to 31 bits, or to take one off, takes no atomic instruction and no lock,
-/// [mostly](crate#costs). All else is
-/// under a lock: to set it, as a value for each CPU cannot be set in one step; and to add a fraction. For what is set
-/// often by many threads it is no better than an atomic. A clone is the same gauge.
+/// To add a whole number of up to 31 bits, or to take one off, takes no atomic instruction and no
+/// lock, [mostly](crate#costs). All else is under a lock: to add any other number; and to set it,
+/// as a value for each CPU cannot be set in one step. For what is set often by many threads it is
+/// no better than an atomic. A clone is the same gauge.
 ///
-/// Who reads it while some add may find what was taken off without what had been added before, on another CPU: by another
-/// thread, or by the same one before it was moved. So what is never below 0 may be read as -1. What is added while it is set
-/// may come to be in it, or not; also if that was added before, and is taken off after it.
+/// Who reads it while some add may find what was taken off without what had been added before, on
+/// another CPU: by another thread, or by the same one before it was moved. So what is never below 0
+/// may be read as less, and by more than 1. What is added while it is set may come to be in it, or
+/// not; also if that was added before, and is taken off after it.
 ///
-/// On a 32-bit machine it is right if it is read, or set, at least once while it goes up or down by 2 to the power of
-/// 31.
+/// On a 32-bit machine it is right if it is read, or set, at least once while it goes up or down by
+/// 2 to the power of 31.
 ///
 /// ```
 /// use cpu_opv_metrics::Gauge;

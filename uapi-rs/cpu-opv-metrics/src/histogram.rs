@@ -15,8 +15,9 @@ use crate::counter::Total;
 
 /// Counts values, such as durations in seconds, by the range that they are in, and adds them up.
 ///
-/// To observe a value takes no atomic instruction and no lock, [mostly](crate#costs); and whoever reads the counts and the
-/// sum finds each value in both of them or in none. A clone is the same histogram.
+/// Observing a value takes no atomic instruction and no lock, [mostly](crate#costs); and whoever
+/// reads the counts and the sum finds each value in both of them or in none. A clone is the same
+/// histogram.
 ///
 /// On a 32-bit machine it counts right if it is read, as by a scrape, at least once while a count
 /// goes up by 2 to the power of 32; a value cannot be observed as often as that at once.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Metrics that count for each CPU, for [`metrics`] and for [`prometheus_client`]: to count takes no atomic instruction
-//! and no lock, and however many threads do, none slows another one down.
+//! Metrics that count for each CPU, for [`metrics`] and for [`prometheus_client`]: counting takes
+//! no atomic instruction and no lock, and however many threads do, none slows another one down.
 //!
 //! # With `metrics`
 //!
@@ -29,14 +29,15 @@
 //! It does not listen for Prometheus: have your HTTP server answer with [`render`](PrometheusHandle::render) and
 //! [`CONTENT_TYPE`], as `examples/endpoint.rs` does without one. The handle can be cloned, and sent to that thread.
 //!
-//! A macro looks up the metric by its name and labels each time, under a lock that readers share: an atomic instruction
-//! on a cache line that wanders from CPU to CPU, which takes many times longer than to count. Where that matters, keep
-//! what the macro returns.
+//! A macro looks up the metric by its name and labels each time, under a lock that readers share:
+//! an atomic instruction on a cache line that wanders from CPU to CPU, which takes many times
+//! longer than counting. Where that matters, keep what the macro returns.
 //!
 //! # With `prometheus-client`
 //!
-//! [`Counter`], [`Gauge`] and [`Histogram`] take the place of its types (of version 0.26), alone or in a
-//! [`Family`](prometheus_client::metrics::family::Family):
+//! [`Counter`], [`Gauge`] and [`Histogram`] are metrics for its `Registry` (of version 0.26), in
+//! place of its own types, alone or in a [`Family`](prometheus_client::metrics::family::Family). A
+//! gauge is an `f64`, and what changes a metric returns nothing.
 //!
 //! ```
 //! use cpu_opv_metrics::{Counter, Histogram};
@@ -64,9 +65,9 @@
 //!
 //! | | by each CPU's own | with a lock |
 //! |---|---|---|
-//! | [`Counter`] | to add | `absolute` of `metrics`; to read |
-//! | [`Gauge`] | to add or take off a whole number | a fraction; to set; to read |
-//! | [`Histogram`] | to observe | |
+//! | [`Counter`] | to add what fits a word | to add more; `absolute` of `metrics`; to read |
+//! | [`Gauge`] | to add or take off a whole number of up to 31 bits | others; to set; to read |
+//! | [`Histogram`] | to observe | to read |
 //!
 //! A counter or a gauge takes a word for each CPU that the machine can have, from when it is first added to; a histogram
 //! takes some 16 more than it has bounds. Who reads one looks at each CPU's part of it.
@@ -76,14 +77,17 @@
 //!
 //! # Limits
 //!
-//! - Metrics are never forgotten: labels that come to have ever new values take ever more memory. Labels with no value
-//!   are left out, as they are none to Prometheus.
+//! - Metrics are never forgotten: labels whose values keep changing take ever more memory. Labels
+//!   with no value are left out, as they are none to Prometheus.
 //! - Histograms have buckets of fixed bounds, and there are no summaries.
 //! - Where the system has no memory left, the first addition to a counter or a gauge panics, and the first observation.
-//! - A signal handler may add to a counter that the program has kept, and observe values, if its thread has done so
-//!   before. All else may lock or allocate.
-//! - In a child of `fork(2)`, what the parent was just looking up, reading or setting in another thread may be locked for
-//!   ever. To add and to observe goes on.
+//! - A thread that a sandbox does not let register with rseq panics when it counts, if that was
+//!   entered after the first metric was made: see [`cpu_opv`](cpu_opv#progress).
+//! - A signal handler may do what the table has as "by each CPU's own", to metrics that the program
+//!   has kept, if its thread has done so before. All else may lock or allocate.
+//! - In a child of `fork(2)`, whatever another thread of the parent was doing under a lock (see the
+//!   table), or looking up, may stay locked for ever. What the table has as "by each CPU's own"
+//!   goes on.
 
 mod counter;
 mod gauge;

@@ -159,7 +159,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::FailedToSetGlobalRecorder(error) => error.fmt(f),
             Self::InvalidBuckets => {
-                f.write_str("each bound is to be greater than the one before, and there can be ")?;
+                f.write_str("bounds must increase, must be numbers, and there may be at most ")?;
                 cpu_opv::Histogram::MAX_BOUNDS.fmt(f)
             }
         }
