@@ -70,10 +70,10 @@
 #include <linux/user_page.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/workqueue.h>
+#include <asm/tlbflush.h>
 
 #ifdef CONFIG_HAVE_USER_WORD_IN_IRQ
 #include <asm/pkru.h>
-#include <asm/tlbflush.h>
 #endif
 
 #include "internal.h"
