@@ -177,7 +177,7 @@ TEST_F(refused, pkey_of_caller_forbids_write)
 
 /* A page that has a secret while it has the key, which the caller cannot use. */
 struct vault {
-	volatile __u64 *value;
+	atomic_ulong *value;
 	int pkey;
 	atomic_bool stop;
 	atomic_ulong locked;
@@ -210,7 +210,7 @@ TEST_F_TIMEOUT(refused, pkey_set_meanwhile, RUN_TIMEOUT)
 {
 	long long end = now_usec() + run_usec(RUN_USEC);
 	char *others = map_pages(2 * NR_OTHERS);
-	struct vault vault = { .value = self->value };
+	struct vault vault = { .value = (void *)self->value };
 	unsigned long calls, good = 0;
 	__u64 seen[2] = {};
 	struct cpu_op ops[1 + NR_OTHERS] = {

@@ -371,11 +371,11 @@ TEST_F_TIMEOUT(userfault, signal_is_handled_while_waiting, 100)
 
 /* On the target CPU, whose TLB has the page when it is dropped. */
 struct loader {
-	volatile __u64 *word;
+	atomic_ulong *word;
 	int cpu;
 	atomic_bool has_page;
 	atomic_bool ran;	/* the vector */
-	__u64 seen;		/* after that */
+	unsigned long seen;	/* after that */
 };
 
 static void *keep_loading(void *arg)
@@ -401,9 +401,9 @@ static void *drop(void *arg)
 }
 
 /*
- * To drop both pages is to wait for who watches the second. Then the first is
- * gone already, but TLBs are yet to be flushed. A thread on the target CPU has
- * to find what the vector stores to its successor all the same.
+ * Dropping both pages waits for whoever watches the second. The first is gone
+ * by then, but TLBs are yet to be flushed. A thread on the target CPU has to
+ * find what the vector stores to its successor all the same.
  */
 TEST_F(userfault, stored_while_pages_are_dropped)
 {
@@ -411,7 +411,7 @@ TEST_F(userfault, stored_while_pages_are_dropped)
 		.word = (void *)self->pages,
 		.cpu = self->cpu,
 	};
-	struct cpu_op add = op_add(self->pages, 5, 8);
+	struct cpu_op add = op_add(self->pages, 5, sizeof(long));
 	pthread_t thread, dropper;
 	struct uffd_msg msg;
 	void *error;
@@ -430,7 +430,7 @@ TEST_F(userfault, stored_while_pages_are_dropped)
 	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop, self));
 	ASSERT_EQ(0, userfault_poll(self->fd));
 	EXPECT_EQ(0, cpu_opv(&add, 1, self->cpu, 0));
-	EXPECT_EQ(5, *loader.word);
+	EXPECT_EQ(5, atomic_load(loader.word));
 	loader.ran = true;
 	ASSERT_EQ(0, pthread_join(thread, &error));
 	EXPECT_EQ(NULL, error);
