@@ -200,7 +200,7 @@ TEST_F_TIMEOUT(fork, child_sees_what_was_before_what_it_sees,
 	self->stop = true;
 	while (self->nr_threads)
 		pthread_join(self->threads[--self->nr_threads], NULL);
-	EXPECT_EQ(0, self->error);
+	EXPECT_EQ(0, atomic_load(&self->error));
 	TH_LOG("%lu children, %lu of them split", self->children, split);
 	EXPECT_EQ(0, split);
 }
