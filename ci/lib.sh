@@ -33,6 +33,14 @@ export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
 say() { printf '%s\n' "$*" >&2; }
 die() { say "cpu_opv: $*"; exit 1; }
 
+# Not every shell expands what make is given, and other scripts may be somewhere else.
+absolute() { # PATH
+	local path=$1
+	case $path in '~' | '~/'*) path=$HOME${path:1} ;; [!/]*) path=$PWD/$path ;; esac
+	path=${path%/}
+	echo "${path:-/}"
+}
+
 # Names of the files of a kind, for tables and messages: names_of DIR SUFFIX
 names_of() { (cd "$1" && for f in *"$2"; do printf '%s ' "${f%"$2"}"; done); }
 
@@ -40,11 +48,11 @@ names_of() { (cd "$1" && for f in *"$2"; do printf '%s ' "${f%"$2"}"; done); }
 . "$CI/versions"
 
 [[ $HOME = /* ]] || die "HOME is '$HOME', not the path of your directory"
-CACHE=${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cpu-opv}
-[[ $CACHE = /* ]] || CACHE=$PWD/$CACHE
+CACHE=$(absolute "${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cpu-opv}")
 [[ $CACHE != *[!/[:alnum:]._+@=~-]* ]] ||
 	die "the cache $CACHE has a character in its path that make or QEMU takes for something else; set CPU_OPV_CACHE"
 mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
+export CPU_OPV_CACHE=$CACHE
 
 # Debian's tools before those of rustup or pyenv.
 PATH=$CACHE/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
@@ -112,9 +120,10 @@ esac
 KERNEL=${KERNEL:-$KERNEL_DEFAULT}
 [[ $KERNEL =~ ^[0-9]+\.[0-9]+$ ]] || die "KERNEL=$KERNEL is no release of Linux; say it like $KERNEL_DEFAULT (the newest $KERNEL_DEFAULT.y is taken)"
 if [ -n "${KDIR-}" ]; then
-	[[ ! $KDIR =~ ^~(/|$) ]] || KDIR=$HOME${KDIR:1}	# not every shell expands what make is given
+	KDIR=$(absolute "$KDIR")
 	[ -d "$KDIR" ] || die "KDIR=$KDIR is no directory"
 	SRC=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR=$KDIR cannot be entered"
+	export KDIR=$SRC
 	WORK=$CACHE/kdir-$(printf '%s' "$SRC" | sha256sum | cut -c1-12)
 else
 	SRC=$CACHE/linux-$KERNEL

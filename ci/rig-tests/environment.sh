@@ -28,6 +28,7 @@ the_users_own_stays() {
 
 home_and_tilde() {
 	afresh env HOME="$scratch" KDIR='~/mini' "$scratch/show" | grep -x "KDIR=$mini" || return
+	afresh env HOME="$scratch" CPU_OPV_CACHE='~/home' "$scratch/show" | grep -x "CACHE=$scratch/home" || return
 	afresh env -u HOME "$scratch/show" | grep '^HOME=/' || return
 	refuses "HOME is 'x'" afresh env HOME=x "$scratch/show"
 }
@@ -39,7 +40,15 @@ paths_of_the_cache() {
 		refuses "has a character in its path" afresh env CPU_OPV_CACHE="$scratch/$path" "$scratch/show" || return
 	done
 	afresh env CPU_OPV_CACHE="$scratch/é+a-b_c.d@e=f" "$scratch/show" | grep "^CACHE=$scratch/é" || return
-	(cd "$scratch" && afresh env CPU_OPV_CACHE=near "$scratch/show") | grep -x "CACHE=$scratch/near"
+	(cd "$scratch" && afresh env CPU_OPV_CACHE=near/ "$scratch/show") | grep -x "CACHE=$scratch/near"
+}
+
+# Scripts start others, some of them elsewhere.
+relative_paths() {
+	printf '%s\n' '#!/usr/bin/env bash' ". '$CI/lib.sh'" "cd / && '$scratch/show'" >"$scratch/elsewhere"
+	chmod +x "$scratch/elsewhere"
+	(cd "$scratch" && afresh env CPU_OPV_CACHE=near KDIR=mini "$scratch/elsewhere") >"$shown" || return
+	grep -x "CACHE=$scratch/near" "$shown" && grep -x "KDIR=$mini" "$shown"
 }
 
 noexec() {
@@ -71,6 +80,7 @@ check "nothing of the caller's environment leaks into a build" nothing_leaks || 
 check "what is the user's to say, and the way to the network, stay" the_users_own_stays || true
 check "no HOME, and a KDIR with a tilde" home_and_tilde || true
 check "paths of the cache" paths_of_the_cache || true
+check "relative paths" relative_paths || true
 if unshare -m true 2>/dev/null; then
 	check "a cache that programs cannot be run from" noexec || true
 else

@@ -55,6 +55,3 @@ start_repository() { # DIRECTORY
 	git -C "$1" commit -q --allow-empty -m "Linux $(kernel_version "$SRC")"
 	git -C "$1" tag base
 }
-
-# Not every shell expands what make is given.
-expand_home() { if [[ $1 =~ ^~(/|$) ]]; then echo "$HOME${1:1}"; else echo "$1"; fi; }
