@@ -53,6 +53,10 @@ CACHE=$(absolute "${CPU_OPV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cpu-opv}")
 	die "the cache $CACHE has a character in its path that make or QEMU takes for something else; set CPU_OPV_CACHE"
 mkdir -p "$CACHE" 2>/dev/null || die "cannot make $CACHE; set CPU_OPV_CACHE to a directory that you may write"
 export CPU_OPV_CACHE=$CACHE
+# What is built replaces what is there, and make clean removes it: so it has to be ours, which this file says.
+[ -z "$(ls -A "$CACHE")" ] || [ -e "$CACHE/lock" ] ||
+	die "the cache $CACHE has other files in it; set CPU_OPV_CACHE to a new or an empty directory"
+{ : >>"$CACHE/lock"; } 2>/dev/null || die "you may not write in the cache $CACHE; set CPU_OPV_CACHE to a directory that you may write"
 
 # Debian's tools before those of rustup or pyenv.
 PATH=$CACHE/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH

@@ -6,6 +6,7 @@ scratch=$WORK/rig-tests/scratch
 mini=$scratch/mini	# a KDIR
 rm -rf "$scratch"
 mkdir -p "$scratch/cache/tools/bin"
+: >"$scratch/cache/lock"	# which makes it a cache
 
 # afresh CMD...: as if a user called it, though with the cache of the tests.
 afresh() { env -u CPU_OPV_TIED -u CPU_OPV_LOCKED -u CPU_OPV_TREE_IS_CURRENT CPU_OPV_CACHE="$scratch/cache" "$@"; }

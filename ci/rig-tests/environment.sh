@@ -28,7 +28,7 @@ the_users_own_stays() {
 
 home_and_tilde() {
 	afresh env HOME="$scratch" KDIR='~/mini' "$scratch/show" | grep -x "KDIR=$mini" || return
-	afresh env HOME="$scratch" CPU_OPV_CACHE='~/home' "$scratch/show" | grep -x "CACHE=$scratch/home" || return
+	afresh env HOME="$scratch" CPU_OPV_CACHE='~/near' "$scratch/show" | grep -x "CACHE=$scratch/near" || return
 	afresh env -u HOME "$scratch/show" | grep '^HOME=/' || return
 	refuses "HOME is 'x'" afresh env HOME=x "$scratch/show"
 }
@@ -41,6 +41,17 @@ paths_of_the_cache() {
 	done
 	afresh env CPU_OPV_CACHE="$scratch/é+a-b_c.d@e=f" "$scratch/show" | grep "^CACHE=$scratch/é" || return
 	(cd "$scratch" && afresh env CPU_OPV_CACHE=near/ "$scratch/show") | grep -x "CACHE=$scratch/near"
+}
+
+# make clean would remove what is there.
+a_cache_with_files_of_others() {
+	mkdir -p "$scratch/home/logs" && touch "$scratch/home/logs/mine" || return
+	refuses "has other files in it" afresh env CPU_OPV_CACHE="$scratch/home" "$CI/commands/clean" &&
+		[ -e "$scratch/home/logs/mine" ] || return
+	if [ "$(id -u)" = 0 ]; then
+		mkdir -m 755 "$scratch/roots" || return
+		refuses "you may not write in the cache" afresh env CPU_OPV_CACHE="$scratch/roots" setpriv --reuid 65534 "$scratch/show"
+	fi
 }
 
 # Scripts start others, some of them elsewhere.
@@ -80,6 +91,7 @@ check "nothing of the caller's environment leaks into a build" nothing_leaks || 
 check "what is the user's to say, and the way to the network, stay" the_users_own_stays || true
 check "no HOME, and a KDIR with a tilde" home_and_tilde || true
 check "paths of the cache" paths_of_the_cache || true
+check "a cache with files of others" a_cache_with_files_of_others || true
 check "relative paths" relative_paths || true
 if unshare -m true 2>/dev/null; then
 	check "a cache that programs cannot be run from" noexec || true

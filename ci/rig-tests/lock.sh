@@ -8,7 +8,6 @@ waits() { # COMMAND
 	fake dpkg-query <<<"#!/bin/sh
 		touch '$scratch/looked'"
 	rm -f "$scratch/looked"
-	: >>"$scratch/cache/lock"
 	flock -o "$scratch/cache/lock" sleep 30 &
 	pid=$!
 	sleep 0.3
