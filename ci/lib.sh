@@ -36,7 +36,7 @@ die() { say "cpu_opv: $*"; exit 1; }
 # Not every shell expands what make is given, and other scripts may be somewhere else.
 absolute() { # PATH
 	local path=$1
-	case $path in '~' | '~/'*) path=$HOME${path:1} ;; [!/]*) path=$PWD/$path ;; esac
+	case $path in \~ | \~/*) path=$HOME${path:1} ;; [!/]*) path=$PWD/$path ;; esac
 	path=${path%/}
 	echo "${path:-/}"
 }
