@@ -47,11 +47,7 @@ paths_of_the_cache() {
 a_cache_with_files_of_others() {
 	mkdir -p "$scratch/home/logs" && touch "$scratch/home/logs/mine" || return
 	refuses "has other files in it" afresh env CPU_OPV_CACHE="$scratch/home" "$CI/commands/clean" &&
-		[ -e "$scratch/home/logs/mine" ] || return
-	if [ "$(id -u)" = 0 ]; then
-		mkdir -m 755 "$scratch/roots" || return
-		refuses "you may not write in the cache" afresh env CPU_OPV_CACHE="$scratch/roots" setpriv --reuid 65534 "$scratch/show"
-	fi
+		[ -e "$scratch/home/logs/mine" ]
 }
 
 # Scripts start others, some of them elsewhere.
